@@ -264,11 +264,12 @@ class DeliveryState(enum.StrEnum):
 
 
 class HoldKind(enum.StrEnum):
-    """Why a delivery is held; it decides which operator's word frees it."""
+    """Why a delivery is held or set aside; it decides what frees it."""
 
     OPERATOR = "operator"
     APPROVAL = "approval"
     INCOMPLETE = "incomplete"
+    GONE = "gone"
     METADATA = "metadata"
     CHANGED = "changed"
     DUPLICATE = "duplicate"

@@ -1,1 +1,47 @@
-"""journal."""
+"""The journal: every fact that depositd knows, in one SQLite file.
+
+``datasets`` and ``deliveries`` record facts, each in one durable transaction with its line of history;
+``surroundings`` holds how sources, destinations and transfers stand; ``view`` reads it all as the contract's JSON.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from depositd.journal.database import Database, refuse_network_file_system
+from depositd.journal.datasets import DatasetFacts, PlannedDelivery, Recorded, Sighting
+from depositd.journal.deliveries import DeliveryFacts, Fact, Standing
+from depositd.journal.records import DatasetRecord
+from depositd.journal.surroundings import Pause, Progress, SourceStatus, Surroundings
+from depositd.journal.view import View
+
+FILE_NAME = "journal.db"
+
+__all__ = [
+    "DatasetRecord",
+    "Fact",
+    "Journal",
+    "Pause",
+    "PlannedDelivery",
+    "Progress",
+    "Recorded",
+    "Sighting",
+    "SourceStatus",
+    "Standing",
+    "refuse_network_file_system",
+]
+
+
+class Journal:
+    """An open journal; raises JournalError where it cannot be used."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.database = Database(path, read_only=read_only)
+        self.datasets = DatasetFacts(self.database)
+        self.deliveries = DeliveryFacts(self.database)
+        self.surroundings = Surroundings(self.database)
+        self.view = View(self.database)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()

@@ -1,0 +1,128 @@
+"""One dataset by hand, outside any rule; recorded here, it then ends the way a watched one does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from depositd.config import Config, FormatName, Rule
+from depositd.engine.matching import RuleMatcher, Taken, glob_literal
+from depositd.engine.planning import Plan, hold_waiting
+from depositd.engine.scanning import judge_now, listing_at
+from depositd.engine.watching import sources
+from depositd.errors import DepositdError
+from depositd.journal import DatasetRecord, Journal
+from depositd.model import Delivery, Metadata, VerdictKind
+from depositd.units import printable
+
+SETTLE_S = 5.0
+"""Somebody says that the dataset is finished; this is only to see that nobody writes to it all the same."""
+LONGEST_WAIT_S = 120.0
+"""How long a dataset that still grows is waited for."""
+
+
+class CannotSubmit(DepositdError):
+    """What was named is not one finished dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """A dataset and its delivery, as recorded."""
+
+    record: DatasetRecord
+    delivery: Delivery
+
+
+def record_by_hand(
+    plan: Plan,
+    journal: Journal,
+    path: str,
+    destination: str,
+    values: Metadata,
+    *,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    waiting: Callable[[str], None] = lambda _sentence: None,
+) -> ByHand:
+    """Find the one dataset at ``path``, judge it, and record it with an approved delivery.
+
+    ``path`` is a file or directory: the dataset itself, its directory where that holds only one, or one of its files.
+    ``waiting`` hears why it is waited for.  Raises CannotSubmit with what would be right.
+    """
+    if destination not in plan.config.destinations:
+        known = ", ".join(plan.config.destinations)
+        raise CannotSubmit(f"the config has no destination {printable(destination)}", hint=f"it has: {known}")
+    absolute = os.path.abspath(path)
+    if not os.path.lexists(absolute):
+        raise CannotSubmit(f"{printable(absolute)} does not exist", hint="name a file or directory that is there")
+    waited_s = 0.0
+    while True:
+        root, taken = find(plan.config, absolute)
+        sighting = judge_now(root, taken, clock(), deep=True)
+        if sighting.verdict.kind is not VerdictKind.GROWING:
+            break
+        wait_s = min(sighting.verdict.recheck_s or SETTLE_S, SETTLE_S)
+        if waited_s + wait_s > LONGEST_WAIT_S:
+            raise CannotSubmit(
+                f"{printable(taken.dataset.name)} is still growing: {sighting.verdict.sentence}",
+                hint="submit it when it is finished, or let a rule watch it",
+            )
+        waiting(sighting.verdict.sentence)
+        sleep(wait_s)
+        waited_s += wait_s
+    recorded = journal.datasets.record(sighting, [], clock())
+    delivery = journal.deliveries.add(recorded.record.id, destination, values, clock())
+    hold_waiting(plan, journal, recorded.record, clock())
+    current = journal.deliveries.get(delivery.id)
+    return ByHand(recorded.record, current.delivery if current else delivery)
+
+
+def find(config: Config, path: str) -> tuple[str, Taken]:
+    """Return the root and the one dataset that a path names; raises CannotSubmit."""
+    is_directory = os.path.isdir(path) and not os.path.islink(path)
+    root = _root(config, path)
+    relative = path[len(root) :].strip("/")
+    found = _grouped(root, relative, path, "auto")
+    if is_directory:
+        mine = [taken for taken in found if taken.dataset.path == relative]
+    else:
+        mine = [taken for taken in found if any(file.path == relative for file in taken.dataset.files)]
+    if not mine:
+        fallback: FormatName = "directory" if is_directory else "file"
+        grouped = _grouped(root, relative, path, fallback)
+        mine = [taken for taken in grouped if taken.dataset.path == relative]
+    if len(mine) == 1:
+        return root, mine[0]
+    if not mine:
+        raise CannotSubmit(
+            f"there is no dataset at {printable(path)}", hint="name a file or directory with files in it"
+        )
+    names = ", ".join(printable(taken.dataset.name) for taken in mine[:5])
+    raise CannotSubmit(
+        f"{printable(path)} holds {len(mine)} datasets: {names}{' …' if len(mine) > 5 else ''}",
+        hint="name one file of the one that you mean",
+    )
+
+
+def _root(config: Config, path: str) -> str:
+    """Return the watched directory that holds a path, so that it is what a rule may have seen; else its parent."""
+    for root in sources(config.rules):
+        if path.startswith(root.rstrip("/") + "/"):
+            return root
+    return os.path.dirname(path)
+
+
+def _grouped(root: str, relative: str, path: str, format_name: FormatName) -> list[Taken]:
+    """Return the datasets that a format finds where ``path`` is; a plain file or directory is taken by its name."""
+    include = () if format_name == "auto" else (glob_literal(relative),)
+    # the rule of an operator's hand has no name, in the journal as well
+    rule = Rule.model_construct(
+        name="", watch=(Path(root),), format=format_name, include=include, settle_s=SETTLE_S, deliver=()
+    )
+    matcher = RuleMatcher(rule)
+    directory = relative if os.path.isdir(path) else relative.rpartition("/")[0]
+    listing = listing_at(root, directory, [matcher])
+    return matcher.take(listing)[0] if listing else []

@@ -1,0 +1,159 @@
+"""Why: for a dataset or any path, which rule took it or why none did, what was found, and what is still awaited."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from depositd.config import Config, Rule
+from depositd.engine.matching import RuleMatcher, Taken, take_all
+from depositd.engine.scanning import Scanned, judge_now, listing_at, scanned_json
+from depositd.engine.watching import sources
+from depositd.errors import DepositdError
+from depositd.journal import Journal
+from depositd.model import Listing
+from depositd.units import printable, show_duration
+
+MOST_DATASETS = 20
+"""A directory of thousands of datasets is explained by its first ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is to be said of one path.
+
+    ``rules`` has a (rule, sentence) pair for each rule that was asked; ``found`` is what is there now, judged by the
+    files' ages; ``known`` what the journal knows, as ``show --json``.
+    """
+
+    path: str
+    rules: tuple[tuple[str, str], ...]
+    found: tuple[Scanned, ...]
+    known: tuple[dict[str, Any], ...]
+
+    def json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "path": self.path,
+            "rules": [{"rule": rule, "finding": finding} for rule, finding in self.rules],
+            "found": [
+                {**scanned_json(scanned), "recheck_s": scanned.sighting.verdict.recheck_s} for scanned in self.found
+            ],
+            "datasets": list(self.known),
+        }
+
+    def lines(self) -> list[str]:
+        """Return it as sentences for a person."""
+        lines = [printable(self.path)]
+        lines += [f"  rule {rule}: {finding}" for rule, finding in self.rules]
+        for scanned in self.found:
+            lines += _found_lines(scanned)
+        for dataset in self.known:
+            lines += _known_lines(dataset)
+        if not self.known:
+            lines.append("  the journal knows nothing of it yet")
+        return lines
+
+
+def explain(config: Config, journal: Journal | None, target: str, now: datetime) -> Explanation:
+    """Explain a dataset by its number, or a path; raises DepositdError where there is neither."""
+    if target.isdecimal() and not os.path.lexists(target):
+        shown = journal.view.show(int(target)) if journal else None
+        if shown is None or journal is None:
+            raise DepositdError(f"there is no dataset {target}", hint="depositd status lists them with their numbers")
+        record = journal.datasets.get(int(target))
+        assert record is not None
+        path = f"{record.root}/{record.relative_path}"
+        return _explain(config, path, [shown], now, str(shown["path"]))
+    path = os.path.abspath(target)
+    known = []
+    if journal is not None:
+        records = journal.datasets.at_path(path) or journal.datasets.at_path(os.path.dirname(path))
+        shown_all = [journal.view.show(record.id) for record in records[:MOST_DATASETS]]
+        known = [shown for shown in shown_all if shown is not None]
+    if not os.path.lexists(path) and not known:
+        raise DepositdError(f"{printable(path)} does not exist", hint="name a file, a directory or a dataset's number")
+    explanation = _explain(config, path, known, now, path)
+    if not os.path.isdir(path) and explanation.found:
+        # of the datasets in the file's directory, only the one that holds it is asked about
+        names = {scanned.sighting.dataset.name for scanned in explanation.found}
+        mine = tuple(dataset for dataset in known if dataset["name"] in names)
+        return Explanation(path, explanation.rules, explanation.found, mine)
+    return explanation
+
+
+def _explain(config: Config, path: str, known: Sequence[dict[str, Any]], now: datetime, shown_path: str) -> Explanation:
+    rules: list[tuple[str, str]] = []
+    found: list[Scanned] = []
+    watched = sources(config.rules)
+    for root, members in watched.items():
+        if path != root and not path.startswith(root.rstrip("/") + "/"):
+            rules += [(rule.name, f"does not watch it (it watches {printable(root)})") for rule in members]
+            continue
+        relative = path[len(root.rstrip("/")) + 1 :]
+        taken = _taken(root, members, relative, path)
+        for rule in members:
+            mine = [one for one in taken if one.rule is rule]
+            rules.append((rule.name, _finding(rule, mine, taken, relative, path)))
+            found += [Scanned(judge_now(root, one, now, deep=False), ()) for one in mine[:MOST_DATASETS]]
+    return Explanation(shown_path, tuple(rules), tuple(found), tuple(known))
+
+
+def _taken(root: str, rules: Sequence[Rule], relative: str, path: str) -> list[Taken]:
+    """Return the datasets that hold a file, or lie in a directory."""
+    matchers = [RuleMatcher(rule) for rule in rules]
+    is_directory = os.path.isdir(path) and not os.path.islink(path)
+    directory = relative if is_directory else relative.rpartition("/")[0]
+    listing = listing_at(root, directory, matchers)
+    if listing is None:
+        return []
+    taken = take_all(matchers, _without_pruned(listing, matchers))
+    if is_directory and listing.directory == directory:
+        return taken
+    below = relative + "/"
+    return [
+        one for one in taken if any(file.path == relative or file.path.startswith(below) for file in one.dataset.files)
+    ]
+
+
+def _without_pruned(listing: Listing, matchers: Sequence[RuleMatcher]) -> Listing:
+    parents = [listing.directory.rsplit("/", depth)[0] for depth in range(listing.directory.count("/") + 1)]
+    pruned = any(all(matcher.prunes(parent) for matcher in matchers) for parent in parents if parent)
+    return Listing(listing.directory) if pruned else listing
+
+
+def _finding(rule: Rule, mine: Sequence[Taken], taken: Sequence[Taken], relative: str, path: str) -> str:
+    if mine:
+        names = ", ".join(printable(one.dataset.name) for one in mine[:5])
+        return f"took {names}{' …' if len(mine) > 5 else ''} as {mine[0].dataset.format}"
+    if not os.path.lexists(path):
+        return "watches the place, but there is nothing there now"
+    if not RuleMatcher(rule).selects(relative):
+        return "leaves it out: its include and exclude globs do not select it"
+    if taken:
+        return f"comes after rule {taken[0].rule.name}, which took it"
+    if os.path.isdir(path):
+        return f"watches it, but there is no dataset of format {rule.format} directly in it"
+    return f"watches it, but it is no part of a dataset of format {rule.format}"
+
+
+def _found_lines(scanned: Scanned) -> list[str]:
+    verdict = scanned.sighting.verdict
+    lines = [f"  {printable(scanned.sighting.dataset.name)} is {verdict.kind}, judged by the files' ages:"]
+    lines += [f"    - {clause}" for clause in verdict.evidence]
+    if verdict.recheck_s is not None:
+        lines.append(f"    the verdict can change in {show_duration(verdict.recheck_s)} if nothing is written")
+    return lines
+
+
+def _known_lines(dataset: dict[str, Any]) -> list[str]:
+    lines = [f"  dataset {dataset['id']} ({printable(dataset['name'])}) is {dataset['state']} in the journal:"]
+    lines += [f"    - {clause}" for clause in dataset["evidence"]]
+    for delivery in dataset["deliveries"]:
+        reason = f": {delivery['error']}" if delivery["error"] else ""
+        hint = f" ({delivery['hint']})" if delivery["hint"] else ""
+        lines.append(f"    {delivery['state']} for {delivery['destination']}{reason}{hint}")
+    return lines

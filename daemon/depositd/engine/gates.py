@@ -1,0 +1,128 @@
+"""What a delivery must pass before anything is sent; pure.
+
+Each gate that is closed is one sentence; a delivery is held with all of them, under the kind of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from depositd.journal import DatasetRecord, Standing
+from depositd.model import DatasetState, Delivery, HoldKind, Packing, Problem
+from depositd.units import printable, show_count
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a delivery is held and what the operator can do about it."""
+
+    kind: HoldKind
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the gates decide on.
+
+    ``public`` says that the destination publishes what it is sent.  ``packing`` is None where the destination cannot
+    take the dataset at all.  ``twin`` is a delivery of the same bytes, ``earlier`` one of an earlier generation.
+    """
+
+    record: DatasetRecord
+    standing: Standing
+    problems: Sequence[Problem]
+    packing: Packing | None
+    hold_incomplete: bool
+    public: bool = False
+    twin: Delivery | None = None
+    earlier: Delivery | None = None
+
+
+def closed(facts: Facts) -> Hold | None:
+    """Return why a delivery must be held, None where it may go."""
+    holds = [hold for gate in _GATES if (hold := gate(facts)) is not None]
+    if not holds:
+        return None
+    hints = list(dict.fromkeys(hold.hint for hold in holds))
+    return Hold(holds[0].kind, "; ".join(hold.reason for hold in holds), "; ".join(hints))
+
+
+def _cannot_take(facts: Facts) -> Hold | None:
+    if facts.packing is not None:
+        return None
+    record = facts.record
+    return Hold(
+        HoldKind.SERVER,
+        f"{facts.standing.delivery.destination} takes single files, and {printable(record.name)} is"
+        f" {show_count(record.file_count, 'file')} ({record.format})",
+        f"depositd skip {record.id}, or deliver it to another destination",
+    )
+
+
+def _incomplete(facts: Facts) -> Hold | None:
+    record = facts.record
+    # an archived dataset was let through already; what is judged here is what the archive holds
+    judged_incomplete = record.verdict not in ("complete", "growing")
+    if not judged_incomplete or not facts.hold_incomplete or HoldKind.INCOMPLETE in facts.standing.consents:
+        return None
+    return Hold(
+        HoldKind.INCOMPLETE,
+        f"{record.verdict}: {record.sentence}",
+        f"depositd release {record.id} sends it as it is, depositd skip {record.id} leaves it",
+    )
+
+
+def _changed(facts: Facts) -> Hold | None:
+    earlier = facts.earlier
+    if earlier is None or HoldKind.CHANGED in facts.standing.consents:
+        return None
+    record = facts.record
+    return Hold(
+        HoldKind.CHANGED,
+        f"generation {record.generation}: it changed after dataset {earlier.dataset_id} went to"
+        f" {earlier.destination} ({earlier.state})",
+        f"depositd release {record.id} sends this one as well, depositd skip {record.id} leaves it",
+    )
+
+
+def _twin(facts: Facts) -> Hold | None:
+    twin = facts.twin
+    if twin is None or HoldKind.DUPLICATE in facts.standing.consents:
+        return None
+    return Hold(
+        HoldKind.DUPLICATE,
+        f"the same bytes went to {twin.destination} as dataset {twin.dataset_id} ({twin.state})",
+        f"depositd skip {facts.record.id}, or depositd release {facts.record.id} to send them once more",
+    )
+
+
+def _metadata(facts: Facts) -> Hold | None:
+    if not facts.problems:
+        return None
+    record = facts.record
+    named = "; ".join(f"{problem.where}: {problem.what}" for problem in facts.problems)
+    wanted = next((problem.hint for problem in facts.problems if problem.hint), "")
+    hint = f"depositd release {record.id} --set {facts.problems[0].where.split(' ')[0]}=…, or a sidecar file"
+    return Hold(HoldKind.METADATA, f"metadata: {named}", f"{hint} ({wanted})" if wanted else hint)
+
+
+def _approval(facts: Facts) -> Hold | None:
+    standing = facts.standing
+    if standing.approve != "manual" or HoldKind.APPROVAL in standing.consents:
+        return None
+    why = " (what is sent there becomes public)" if facts.public else ""
+    return Hold(
+        HoldKind.APPROVAL,
+        f"waits for your approval to go to {standing.delivery.destination}{why}",
+        f"depositd release {facts.record.id}",
+    )
+
+
+_GATES = (_cannot_take, _incomplete, _changed, _twin, _metadata, _approval)
+
+
+def may_be_judged(record: DatasetRecord) -> bool:
+    """Say whether a dataset has ended, so that its deliveries can be held for what is known of it."""
+    return record.state in (DatasetState.COMPLETE, DatasetState.INCOMPLETE, DatasetState.ARCHIVED)

@@ -1,0 +1,141 @@
+"""The step that packs an ended dataset into the spool, in every packing that one of its deliveries needs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from depositd import formats
+from depositd.archive import SUFFIXES, PackPlan, dataset_directory, pack
+from depositd.config import MissingFieldError, render
+from depositd.engine.planning import Plan, hold_waiting
+from depositd.errors import ContentCorrupt, DepositdError, SourceChanged, SpoolFull
+from depositd.journal import DatasetRecord, Journal
+from depositd.model import Archive, DeliveryState, FileStat, Packing
+from depositd.retry import wait_s
+from depositd.units import printable
+
+ProgressCallback = Callable[[int, int], None]
+
+LONGEST_NAME_BYTES = 200
+"""File systems take 255; the rest is for suffixes."""
+FULL_SPOOL_WAIT_S = 60.0
+"""How long archiving waits before it looks whether the spool has room again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What came of one step: ``archives`` where it worked, else the sentence that says why not."""
+
+    archives: tuple[Archive, ...] = ()
+    why: str = ""
+    hint: str = ""
+
+
+def pack_dataset(
+    plan: Plan,
+    journal: Journal,
+    record: DatasetRecord,
+    *,
+    progress: ProgressCallback,
+    clock: Callable[[], datetime],
+    chance: float,
+    workers: int,
+) -> Packed:
+    """Pack one dataset and record what became true; ``chance`` in [0, 1) sets the jitter of a retry.
+
+    ``progress`` may raise to stop: nothing is recorded then, and the step is taken again later.
+    """
+    files = journal.datasets.files(record.id)
+    try:
+        archives = tuple(
+            pack(
+                pack_plan(plan, record, files, packing, workers),
+                dataset_directory(str(plan.config.spool.path), record.id),
+                content_check=formats.FORMATS[record.format].content_check,
+                progress=progress,
+            )
+            for packing in _packings(plan, journal, record)
+        )
+    except (DepositdError, OSError, ValueError) as error:
+        return _not_packed(plan, journal, record, error, clock(), chance)
+    if not archives:
+        return Packed(why="no delivery wants it any more")
+    if not journal.datasets.archived(record.id, record.fingerprint, archives, clock()):
+        return Packed(why="it changed while it was archived; the archive was thrown away")
+    return Packed(archives)
+
+
+def _not_packed(
+    plan: Plan, journal: Journal, record: DatasetRecord, error: Exception, now: datetime, chance: float
+) -> Packed:
+    """Record what an error makes true: the dataset changed, is corrupt, or is tried again later."""
+    why = printable(str(error))
+    if isinstance(error, (SourceChanged, FileNotFoundError)):
+        why = f"it changed while it was archived: {why}"
+        journal.datasets.changed(record.id, why, now)
+        return Packed(why=why)
+    if isinstance(error, ContentCorrupt):
+        journal.datasets.condemn(record.id, why, now)
+        condemned = journal.datasets.get(record.id)
+        assert condemned is not None
+        hold_waiting(plan, journal, condemned, now)
+        return Packed(why=why)
+    wait = FULL_SPOOL_WAIT_S
+    if not isinstance(error, SpoolFull):
+        wait = wait_s(plan.config.retry, record.pack_failures + 1, chance)
+    hint = getattr(error, "hint", "") or "look at the file and at the permissions of the directories above it"
+    journal.datasets.pack_failed(record.id, why, hint, now + timedelta(seconds=wait), now)
+    return Packed(why=why, hint=hint)
+
+
+def pack_plan(
+    plan: Plan, record: DatasetRecord, files: tuple[FileStat, ...], packing: Packing, workers: int
+) -> PackPlan:
+    """Return what to pack and under which name."""
+    rules = plan.archive_rules(record.rule)
+    fields = {**record.metadata, "name": record.name, "format": record.format, "rule": record.rule}
+    try:
+        stem = safe_file_name(render(rules.name, fields))
+    except MissingFieldError:
+        stem = safe_file_name(record.name)  # a name that cannot be filled in must not hold the data up
+    tree = record.path if record.relative_path.startswith(_relative_path(record) + "/") else None
+    return PackPlan(
+        root=record.root,
+        files=files,
+        top=_relative_path(record) if tree else record.directory,
+        dataset_name=record.name,
+        file_name=files[0].name if packing is Packing.FILE else stem + SUFFIXES[rules.compression],
+        packing=packing,
+        compression=rules.compression,
+        level=rules.level,
+        workers=workers,
+        min_free_bytes=plan.config.spool.min_free_bytes,
+    )
+
+
+def safe_file_name(text: str) -> str:
+    """Return a visible file name of at most 200 bytes without slashes and control characters."""
+    name = re.sub(r"[/\x00-\x1f\x7f]", "_", text).lstrip(".") or "dataset"
+    while len(os.fsencode(name)) > LONGEST_NAME_BYTES:
+        name = name[:-1]
+    return name
+
+
+def _packings(plan: Plan, journal: Journal, record: DatasetRecord) -> list[Packing]:
+    """Return the packings that deliveries need, each once; those that nothing wants any more are left out."""
+    wanted: dict[Packing, None] = {}
+    for standing in journal.deliveries.of_dataset(record.id):
+        if standing.delivery.state in (DeliveryState.SKIPPED, DeliveryState.DELIVERED):
+            continue
+        packing = plan.packing(record, standing.delivery.destination)
+        if packing is not None:
+            wanted[packing] = None
+    return list(wanted)
+
+
+def _relative_path(record: DatasetRecord) -> str:
+    return record.path[len(record.root) + 1 :]

@@ -1,0 +1,181 @@
+"""The SQLite file: opening, pragmas, migrations and integrity.
+
+WAL with ``synchronous=FULL``: a fact that was acknowledged survives a power cut.  Each process writes through one
+connection behind a lock and in short ``BEGIN IMMEDIATE`` transactions, so that the command line and the daemon
+take turns.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import resources
+from pathlib import Path
+
+from depositd.errors import JournalError
+
+BUSY_TIMEOUT_S = 30.0
+"""How long a writer waits for another process's short transaction."""
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "gpfs", "lustre", "beegfs", "ceph", "fuse.sshfs", "9p", "afs", "glusterfs"}
+)
+"""File systems on which SQLite's write-ahead log is not safe (sqlite.org/wal.html, "Disadvantages")."""
+
+
+class Database:
+    """One connection to the journal file, shared by the threads of a process."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            self._connection = _connect(path, read_only=read_only)
+            if not read_only:
+                _migrate(self._connection, path)
+        except sqlite3.DatabaseError as error:
+            raise _explained(error, path) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a block as one durable transaction; an exception undoes all of it.
+
+        Raises JournalError where the disk is full or the file is damaged.
+        """
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except sqlite3.DatabaseError as error:
+                self._roll_back()
+                raise _explained(error, self.path) from error
+            except BaseException:
+                self._roll_back()
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Run queries that see one state of the journal."""
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN")
+                yield self._connection
+            except sqlite3.DatabaseError as error:
+                raise _explained(error, self.path) from error
+            finally:
+                self._roll_back()
+
+    def _roll_back(self) -> None:
+        # SQLite may have rolled back by itself (disk full): a second one would hide the cause
+        if self._connection.in_transaction:
+            with suppress(sqlite3.DatabaseError):
+                self._connection.execute("ROLLBACK")
+
+    def problems(self) -> list[str]:
+        """Return what a full integrity check finds, an empty list for a sound journal."""
+        with self._lock:
+            try:
+                found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
+                broken = [
+                    f"table {row[0]}: row {row[1]} points to a missing row of {row[2]}"
+                    for row in self._connection.execute("PRAGMA foreign_key_check")
+                ]
+            except sqlite3.DatabaseError as error:
+                return [str(error)]
+        return [line for line in found if line != "ok"] + broken
+
+    def backup(self, target: Path) -> None:
+        """Copy the journal to a new file while it is in use; raises JournalError where the target exists."""
+        if target.exists():
+            raise JournalError(f"{target} exists already", hint="name a file that does not exist")
+        with self._lock:
+            try:
+                copy = sqlite3.connect(target)
+                with copy:
+                    self._connection.backup(copy)
+                copy.close()
+            except sqlite3.DatabaseError as error:
+                raise JournalError(f"the backup to {target} failed: {error}") from error
+
+    def close(self) -> None:
+        """Close the connection; the write-ahead log is folded into the file."""
+        with self._lock:
+            self._connection.close()
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA foreign_keys = ON")
+    if not read_only:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        path.chmod(0o600)
+    return connection
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return the numbered SQL migrations, oldest first."""
+    folder = resources.files("depositd.journal") / "migrations"
+    found = [(int(entry.name[:4]), entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql")]
+    return sorted(found)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    steps = migrations()
+    newest = steps[-1][0]
+    if version > newest:
+        raise JournalError(
+            f"the journal {path} was written by a newer depositd (schema {version}, this one knows {newest})",
+            hint="install that version again, or restore a backup made before the update",
+        )
+    for number, script in steps:
+        if number <= version:
+            continue
+        if version:
+            _backup_before(connection, path, version)
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _backup_before(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    target = path.with_name(f"{path.name}.schema-{version}.backup")
+    if not target.exists():
+        copy = sqlite3.connect(target)
+        with copy:
+            connection.backup(copy)
+        copy.close()
+
+
+def _explained(error: sqlite3.DatabaseError, path: Path) -> JournalError:
+    text = str(error)
+    if "malformed" in text or "not a database" in text:
+        hint = f"stop depositd, keep {path} for inspection and restore a backup (depositd journal backup makes them)"
+    elif "disk is full" in text or "disk I/O" in text:
+        hint = f"make space on the disk that holds {path.parent}; work goes on by itself"
+    elif "unable to open" in text or "readonly" in text or "permission" in text.lower():
+        hint = f"check that the user who runs depositd may write in {path.parent}"
+    elif "locked" in text:
+        hint = "another process has held the journal for long; see which one with fuser"
+    else:
+        hint = "run: depositd journal check"
+    return JournalError(f"the journal {path} cannot be used: {text}", hint=hint)
+
+
+def refuse_network_file_system(path: Path, file_system: str | None) -> None:
+    """Raise JournalError where the journal would lie on a network file system."""
+    if file_system in NETWORK_FILE_SYSTEMS:
+        raise JournalError(
+            f"the state directory {path} lies on a network file system ({file_system}), where SQLite can lose facts",
+            hint="set state_dir to a directory on a local disk",
+        )

@@ -1,0 +1,309 @@
+"""Facts about deliveries, and the operator's word on them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from depositd.errors import IllegalTransition
+from depositd.journal import history
+from depositd.journal.database import Database
+from depositd.journal.records import consents_of, delivery_of, json_text, time_text
+from depositd.model import DatasetState, Delivery, DeliveryState, HoldKind, Metadata
+from depositd.states import ENDED, DeliveryEvent, next_delivery_state
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What became true of a delivery.
+
+    ``attempt`` says that the destination was tried; ``failure`` counts towards the backoff; ``retry_at`` is when
+    the next step is due, None for at once.
+    """
+
+    event: DeliveryEvent
+    reason: str | None = None
+    hint: str | None = None
+    remote_id: str | None = None
+    remote_status: str | None = None
+    hold: HoldKind | None = None
+    retry_at: datetime | None = None
+    attempt: bool = False
+    failure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A delivery with what decides whether it may go on: its approval, its consents and its dataset."""
+
+    delivery: Delivery
+    approve: str
+    consents: frozenset[HoldKind]
+    dataset_state: DatasetState
+
+
+_WENT_WELL = frozenset({DeliveryEvent.UPLOADED, DeliveryEvent.SUBMITTED, DeliveryEvent.DELIVERED})
+
+_RETRY_FREES = frozenset({HoldKind.UNCONFIRMED, HoldKind.SERVER})
+"""Holds that ``retry`` may end; the others ask for ``release``."""
+
+
+class DeliveryFacts:
+    """The deliveries of a journal."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_dataset(self, dataset_id: int) -> list[Standing]:
+        """Return a dataset's deliveries in the order in which its rule names them."""
+        return self._select("WHERE v.dataset_id = ? ORDER BY v.id", (dataset_id,))
+
+    def get(self, delivery_id: int) -> Standing | None:
+        """Return one delivery."""
+        found = self._select("WHERE v.id = ?", (delivery_id,))
+        return found[0] if found else None
+
+    def due(self, now: datetime) -> list[Standing]:
+        """Return deliveries whose next step can be taken now, those due longest first.
+
+        A delivery that waits needs its dataset archived; one that has left needs nothing but its time.
+        """
+        return self._select(
+            "WHERE (v.next_attempt_at IS NULL OR v.next_attempt_at <= ?)"
+            " AND (v.state IN ('unconfirmed', 'uploaded', 'submitted')"
+            "      OR (v.state = 'waiting' AND d.state = 'archived'))"
+            " ORDER BY v.next_attempt_at IS NOT NULL, v.next_attempt_at, v.id",
+            (time_text(now),),
+        )
+
+    def unfinished(self) -> list[Standing]:
+        """Return every delivery that is not held and has not ended."""
+        return self._select("WHERE v.state IN ('waiting', 'unconfirmed', 'uploaded', 'submitted') ORDER BY v.id", ())
+
+    def counts(self) -> dict[DeliveryState, int]:
+        """Return how many deliveries of current datasets are in each state."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT v.state, count(*) AS number FROM deliveries AS v JOIN datasets AS d ON d.id = v.dataset_id"
+                " WHERE d.current = 1 GROUP BY v.state"
+            ).fetchall()
+        return {DeliveryState(row["state"]): row["number"] for row in rows}
+
+    def same_content(self, delivery: Delivery, sha256: str) -> Delivery | None:
+        """Return another delivery to the same destination that sent, or may have sent, the same bytes."""
+        found = self._select(
+            "JOIN archives AS a ON a.dataset_id = v.dataset_id"
+            " WHERE a.sha256 = ? AND v.destination = ? AND v.id <> ?"
+            " AND (v.state IN ('unconfirmed', 'uploaded', 'submitted', 'delivered') OR v.sent_at IS NOT NULL)",
+            (sha256, delivery.destination, delivery.id),
+        )
+        return found[0].delivery if found else None
+
+    def earlier_generation(self, delivery: Delivery) -> Delivery | None:
+        """Return the delivery of an earlier generation of the same dataset that has been sent, or may have been."""
+        found = self._select(
+            "JOIN datasets AS mine ON mine.id = ?"
+            " WHERE d.format = mine.format AND d.location = mine.location AND d.key = mine.key"
+            " AND d.generation < mine.generation AND v.destination = ?"
+            " AND (v.state IN ('unconfirmed', 'uploaded', 'submitted', 'delivered') OR v.sent_at IS NOT NULL)"
+            " ORDER BY d.generation DESC",
+            (delivery.dataset_id, delivery.destination),
+        )
+        return found[0].delivery if found else None
+
+    def set_aside_superseded(self, now: datetime) -> None:
+        """Skip deliveries of superseded generations that have not been sent."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT v.* FROM deliveries AS v JOIN datasets AS d ON d.id = v.dataset_id"
+                " WHERE d.current = 0 AND v.state IN ('waiting', 'held', 'failed')"
+                " AND v.sent_at IS NULL AND v.remote_id IS NULL"
+            ).fetchall()
+            for row in rows:
+                reason = "superseded: the dataset changed and is now a new generation"
+                _apply(connection, row, Fact(DeliveryEvent.SET_ASIDE, reason), now)
+
+    def apply(self, delivery_id: int, fact: Fact, now: datetime) -> Delivery:
+        """Record what became true of a delivery; raises IllegalTransition for a move that cannot be."""
+        with self._database.transaction() as connection:
+            return delivery_of(_apply(connection, _row(connection, delivery_id), fact, now))
+
+    def begin_send(self, delivery_id: int, baseline: Mapping[str, Any], now: datetime) -> bool:
+        """Record that something which must not happen twice begins now; False where an operator's word came first."""
+        with self._database.transaction() as connection:
+            row = _row(connection, delivery_id)
+            if DeliveryState(row["state"]) is not DeliveryState.WAITING:
+                return False
+            connection.execute(
+                "UPDATE deliveries SET sent_at = ?, baseline = ? WHERE id = ?",
+                (time_text(now), json_text(baseline), delivery_id),
+            )
+            detail = f"to {row['destination']}, attempt {row['attempts'] + 1}"
+            history.append(connection, row["dataset_id"], delivery_id, DeliveryEvent.SENDING, detail, now)
+            return True
+
+    def recover(self, now: datetime) -> list[Delivery]:
+        """After a crash: every send whose answer nobody recorded is unconfirmed."""
+        lost = []
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT * FROM deliveries WHERE state = 'waiting' AND sent_at IS NOT NULL"
+            ).fetchall()
+            for row in rows:
+                reason = "depositd ended while it was sending; the destination is asked before anything is sent again"
+                lost.append(delivery_of(_apply(connection, row, Fact(DeliveryEvent.LOST, reason, attempt=True), now)))
+        return lost
+
+    def clamp_waits(self, now: datetime, longest_s: float) -> None:
+        """Shorten waits that a jump of the clock made longer than any backoff can be."""
+        latest = time_text(now + timedelta(seconds=longest_s))
+        with self._database.reading() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM deliveries WHERE next_attempt_at > :latest"
+                " UNION SELECT 1 FROM datasets WHERE next_pack_at > :latest LIMIT 1",
+                {"latest": latest},
+            ).fetchone()
+        if found is None:
+            return
+        with self._database.transaction() as connection:
+            values = {"latest": latest}
+            connection.execute(
+                "UPDATE deliveries SET next_attempt_at = :latest WHERE next_attempt_at > :latest", values
+            )
+            connection.execute("UPDATE datasets SET next_pack_at = :latest WHERE next_pack_at > :latest", values)
+
+    def add(self, dataset_id: int, destination: str, values: Metadata, now: datetime) -> Delivery:
+        """Add an approved delivery by hand; where there is one, give it the values and release it."""
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                "SELECT * FROM deliveries WHERE dataset_id = ? AND destination = ?", (dataset_id, destination)
+            ).fetchone()
+            if row is None:
+                cursor = connection.execute(
+                    "INSERT INTO deliveries (dataset_id, destination, state, approve, operator_values)"
+                    " VALUES (?, ?, 'waiting', 'auto', ?)",
+                    (dataset_id, destination, json_text(values)),
+                )
+                delivery_id = cursor.lastrowid
+                assert delivery_id is not None
+                history.append(connection, dataset_id, delivery_id, "submit", f"to {destination}, by hand", now)
+                return delivery_of(_row(connection, delivery_id))
+            if DeliveryState(row["state"]) in (DeliveryState.WAITING, DeliveryState.HELD, DeliveryState.FAILED):
+                row = _word(connection, row, DeliveryEvent.WORD_RELEASE, values, now)
+            return delivery_of(row)
+
+    def word(self, delivery_id: int, event: DeliveryEvent, values: Metadata, now: datetime) -> Delivery:
+        """Record an operator's word; raises IllegalTransition with a sentence where it cannot be followed."""
+        with self._database.transaction() as connection:
+            return delivery_of(_word(connection, _row(connection, delivery_id), event, values, now))
+
+    def _select(self, where: str, values: Sequence[Any]) -> list[Standing]:
+        query = f"SELECT v.*, d.state AS dataset_state FROM deliveries v JOIN datasets d ON d.id = v.dataset_id {where}"  # noqa: S608 - clauses of this module
+        with self._database.reading() as connection:
+            rows = connection.execute(query, values).fetchall()
+        return [
+            Standing(delivery_of(row), row["approve"], consents_of(row), DatasetState(row["dataset_state"]))
+            for row in rows
+        ]
+
+
+def _row(connection: sqlite3.Connection, delivery_id: int) -> sqlite3.Row:
+    row: sqlite3.Row = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
+    return row
+
+
+def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: datetime) -> sqlite3.Row:
+    before = DeliveryState(row["state"])
+    after = next_delivery_state(before, fact.event)
+    # the answer is still unknown after these, and must stay known to be unknown
+    in_doubt = (
+        fact.event is DeliveryEvent.LOST or after is DeliveryState.UNCONFIRMED or fact.hold is HoldKind.UNCONFIRMED
+    )
+    if (
+        before is after
+        and before in (DeliveryState.HELD, DeliveryState.SKIPPED)
+        and fact.event is not DeliveryEvent.HOLD
+    ):
+        # the operator's word came while the step was under way, and is what should be read
+        fact = replace(fact, reason=row["error"], hint=row["hint"], hold=HoldKind(row["hold"]) if row["hold"] else None)
+    consents = consents_of(row)
+    if fact.hold is HoldKind.SERVER:
+        # a yes to what the server said last time is not a yes to what it says now
+        consents -= {HoldKind.SERVER}
+    connection.execute(
+        "UPDATE deliveries SET state = :state, error = :error, hint = :hint, hold = :hold, consents = :consents,"
+        " remote_id = coalesce(:remote_id, remote_id), remote_status = coalesce(:remote_status, remote_status),"
+        " attempts = attempts + :attempted, failures = :failures, next_attempt_at = :next,"
+        " sent_at = CASE WHEN :in_doubt THEN coalesce(sent_at, :now) ELSE NULL END,"
+        " ended_at = CASE WHEN :ended THEN :now ELSE NULL END WHERE id = :id",
+        {
+            "state": after,
+            # what went well is told by the history; error and hint are for what somebody should know or do
+            "error": None if fact.event in _WENT_WELL else fact.reason,
+            "hint": None if fact.event in _WENT_WELL else fact.hint,
+            "hold": fact.hold,
+            "consents": json_text(sorted(consents)),
+            "remote_id": fact.remote_id,
+            "remote_status": fact.remote_status,
+            "attempted": int(fact.attempt),
+            "failures": row["failures"] + 1 if fact.failure else 0,
+            "next": time_text(fact.retry_at) if fact.retry_at else None,
+            "in_doubt": int(in_doubt),
+            "ended": int(after in ENDED),
+            "now": time_text(now),
+            "id": row["id"],
+        },
+    )
+    told = (None if fact.event in _WENT_WELL else fact.reason, fact.remote_status or row["remote_status"])
+    if after is not before or fact.failure or told != (row["error"], row["remote_status"]):
+        parts = [row["destination"], fact.remote_status or "", fact.reason or ""]
+        detail = ": ".join(part for part in parts if part)
+        history.append(connection, row["dataset_id"], row["id"], fact.event, detail, now)
+    return _row(connection, row["id"])
+
+
+def _word(
+    connection: sqlite3.Connection, row: sqlite3.Row, event: DeliveryEvent, values: Metadata, now: datetime
+) -> sqlite3.Row:
+    before = DeliveryState(row["state"])
+    kind = HoldKind(row["hold"]) if row["hold"] else None
+    try:
+        after = next_delivery_state(before, event)
+    except IllegalTransition:
+        raise IllegalTransition(f"the delivery to {row['destination']} is {before}: {event} changes nothing") from None
+    if event is DeliveryEvent.WORD_RETRY and before is DeliveryState.HELD and kind not in _RETRY_FREES:
+        raise IllegalTransition(
+            f"the delivery to {row['destination']} is held ({row['error'] or kind}): retry does not free it",
+            hint=f"depositd release {row['dataset_id']}",
+        )
+    consents = consents_of(row)
+    if event is DeliveryEvent.WORD_RELEASE:
+        consents |= {HoldKind.APPROVAL} | ({kind} if kind else frozenset())
+    holding = after is DeliveryState.HELD
+    connection.execute(
+        "UPDATE deliveries SET state = ?, hold = ?, error = ?, hint = ?, consents = ?, operator_values = ?,"
+        " failures = 0, next_attempt_at = NULL, ended_at = ?,"
+        " sent_at = CASE WHEN ? THEN NULL ELSE sent_at END WHERE id = ?",
+        (
+            after,
+            HoldKind.OPERATOR if holding else None,
+            "held by the operator" if holding else None,
+            f"depositd release {row['dataset_id']} sends it" if holding else None,
+            json_text(sorted(consents)),
+            json_text({**delivery_of(row).values, **values}),
+            time_text(now) if after in ENDED else None,
+            # only the word to send again ends the doubt about what was sent; others leave the question open
+            int(
+                event is DeliveryEvent.WORD_RETRY
+                or (event is DeliveryEvent.WORD_RELEASE and kind is HoldKind.UNCONFIRMED)
+            ),
+            row["id"],
+        ),
+    )
+    told = ", ".join(f"{key}={value}" for key, value in values.items())
+    detail = f"{row['destination']}, by the operator" + (f": {told}" if told else "")
+    history.append(connection, row["dataset_id"], row["id"], event, detail, now)
+    return _row(connection, row["id"])

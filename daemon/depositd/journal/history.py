@@ -1,0 +1,23 @@
+"""The append-only history: what happened to a dataset and its deliveries, in the order in which it happened."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+
+from depositd.journal.records import time_text
+
+
+def append(
+    connection: sqlite3.Connection,
+    dataset_id: int,
+    delivery_id: int | None,
+    event: str,
+    detail: str,
+    now: datetime,
+) -> None:
+    """Append one line inside the transaction that makes it true."""
+    connection.execute(
+        "INSERT INTO history (dataset_id, delivery_id, at, event, detail) VALUES (?, ?, ?, ?, ?)",
+        (dataset_id, delivery_id, time_text(now), str(event), detail),
+    )

@@ -1,0 +1,122 @@
+-- Paths and names are BLOBs in the file system's own bytes; times are UTC ISO 8601 text with microseconds,
+-- so that they sort as they follow; JSON columns hold plain values.
+
+CREATE TABLE datasets (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    rule            TEXT    NOT NULL,              -- '' for a dataset that was submitted by hand
+    format          TEXT    NOT NULL,
+    root            BLOB    NOT NULL,              -- the watched directory, absolute
+    directory       BLOB    NOT NULL,              -- relative to root
+    key             BLOB    NOT NULL,              -- tells datasets of one directory apart
+    location        BLOB    NOT NULL,              -- root/directory: with format and key, the dataset's identity
+    generation      INTEGER NOT NULL DEFAULT 1,
+    current         INTEGER NOT NULL DEFAULT 1,    -- 0 once a newer generation exists
+    name            BLOB    NOT NULL,
+    path            BLOB    NOT NULL,              -- absolute; what users see
+    relative_path   BLOB    NOT NULL,              -- of the first file, for the rule's path expression
+    state           TEXT    NOT NULL,
+    verdict         TEXT    NOT NULL,
+    evidence        TEXT    NOT NULL,              -- JSON list of clauses
+    files           INTEGER NOT NULL,
+    bytes           INTEGER NOT NULL,
+    frames          TEXT,                          -- JSON or NULL
+    fingerprint     TEXT    NOT NULL,
+    manifest        BLOB,                          -- the files as they were judged: see records.py
+    condemned       TEXT,                          -- a fingerprint whose content was found corrupt
+    header          TEXT    NOT NULL DEFAULT '{}', -- metadata read from file headers
+    sidecar         TEXT    NOT NULL DEFAULT '{}', -- metadata read from sidecar files
+    sidecar_problem TEXT,
+    metadata        TEXT    NOT NULL DEFAULT '{}', -- resolved, as last seen
+    first_seen      TEXT    NOT NULL,
+    completed_at    TEXT,
+    archived_at     TEXT,
+    pack_failures   INTEGER NOT NULL DEFAULT 0,
+    next_pack_at    TEXT,
+    pack_error      TEXT,
+    pack_hint       TEXT
+);
+CREATE UNIQUE INDEX datasets_identity ON datasets (format, location, key, generation);
+CREATE INDEX datasets_current ON datasets (root, state) WHERE current = 1;
+CREATE INDEX datasets_state ON datasets (state);
+
+CREATE TABLE archives (
+    dataset_id INTEGER NOT NULL REFERENCES datasets (id),
+    packing    TEXT    NOT NULL,
+    path       BLOB,                               -- NULL once it was removed from the spool
+    name       BLOB    NOT NULL,
+    bytes      INTEGER NOT NULL,
+    md5        TEXT    NOT NULL,
+    inner_md5  TEXT    NOT NULL,
+    sha256     TEXT    NOT NULL,
+    members    BLOB    NOT NULL,
+    made_at    TEXT    NOT NULL,
+    PRIMARY KEY (dataset_id, packing)
+) WITHOUT ROWID;
+CREATE INDEX archives_sha256 ON archives (sha256);
+
+CREATE TABLE deliveries (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    dataset_id      INTEGER NOT NULL REFERENCES datasets (id),
+    destination     TEXT    NOT NULL,
+    state           TEXT    NOT NULL,
+    approve         TEXT    NOT NULL,              -- auto or manual
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    failures        INTEGER NOT NULL DEFAULT 0,    -- in a row
+    next_attempt_at TEXT,
+    remote_id       TEXT,
+    remote_status   TEXT,
+    error           TEXT,
+    hint            TEXT,
+    hold            TEXT,                          -- why it is held
+    consents        TEXT    NOT NULL DEFAULT '[]', -- kinds of hold that the operator has released
+    operator_values TEXT    NOT NULL DEFAULT '{}', -- release --set, submit --set
+    baseline        TEXT    NOT NULL DEFAULT '{}',
+    sent_at         TEXT,                          -- a send began and its answer is not known
+    ended_at        TEXT,
+    UNIQUE (dataset_id, destination)
+);
+CREATE INDEX deliveries_due ON deliveries (state, next_attempt_at);
+
+CREATE TABLE history (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    dataset_id  INTEGER NOT NULL REFERENCES datasets (id),
+    delivery_id INTEGER REFERENCES deliveries (id),
+    at          TEXT    NOT NULL,
+    event       TEXT    NOT NULL,
+    detail      TEXT    NOT NULL
+);
+CREATE INDEX history_dataset ON history (dataset_id);
+CREATE TRIGGER history_is_append_only_update BEFORE UPDATE ON history
+BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+
+-- How things stand outside the datasets.
+
+CREATE TABLE sources (
+    root       BLOB PRIMARY KEY,
+    state      TEXT NOT NULL,                      -- watched or unavailable
+    means      TEXT NOT NULL,                      -- one sentence: by which means it is watched
+    problem    TEXT,
+    swept_at   TEXT,
+    files      INTEGER,
+    duration_s REAL
+) WITHOUT ROWID;
+
+CREATE TABLE destinations (
+    name          TEXT PRIMARY KEY,
+    paused        INTEGER NOT NULL,
+    reason        TEXT,
+    hint          TEXT,
+    since         TEXT,
+    failures      INTEGER NOT NULL DEFAULT 0,
+    next_probe_at TEXT
+) WITHOUT ROWID;
+
+-- Live progress; never needed for recovery.
+
+CREATE TABLE progress (
+    subject     TEXT PRIMARY KEY,                  -- 'dataset 3' or 'delivery 7'
+    activity    TEXT NOT NULL,
+    done_bytes  INTEGER NOT NULL,
+    total_bytes INTEGER NOT NULL,
+    at          TEXT NOT NULL
+) WITHOUT ROWID;

@@ -1,0 +1,173 @@
+"""The journal as the JSON of the contract: what ``status``, ``show`` and the web page say, in one place."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections import defaultdict
+from typing import Any
+
+from depositd.journal.database import Database
+from depositd.journal.records import time_of
+from depositd.units import utc_text
+
+Json = dict[str, Any]
+
+
+class View:
+    """Read-only pictures of a journal."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def status(self) -> Json:
+        """Return ``status --json``: every current dataset, the sources, the paused destinations, transfers.
+
+        Superseded generations are left out unless one of their deliveries is not ended.
+        """
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT * FROM datasets AS d WHERE current = 1 OR EXISTS (SELECT 1 FROM deliveries AS v"
+                " WHERE v.dataset_id = d.id AND v.state NOT IN ('delivered', 'skipped')) ORDER BY id"
+            ).fetchall()
+            return {
+                "datasets": _datasets(connection, rows, "1 = 1", ()),
+                "sources": [_source(row) for row in connection.execute("SELECT * FROM sources ORDER BY root")],
+                "destinations": [
+                    {
+                        "name": row["name"],
+                        "state": "paused",
+                        "reason": row["reason"],
+                        "hint": row["hint"],
+                        "since": _utc(row["since"]),
+                        "next_probe_at": _utc(row["next_probe_at"]),
+                    }
+                    for row in connection.execute("SELECT * FROM destinations WHERE paused = 1 ORDER BY name")
+                ],
+                "transfers": [
+                    {
+                        "subject": row["subject"],
+                        "activity": row["activity"],
+                        "done_bytes": row["done_bytes"],
+                        "total_bytes": row["total_bytes"],
+                        "at": _utc(row["at"]),
+                    }
+                    for row in connection.execute("SELECT * FROM progress ORDER BY at")
+                ],
+            }
+
+    def show(self, dataset_id: int) -> Json | None:
+        """Return ``show --json``: one dataset with its whole history; None where there is none."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT * FROM datasets WHERE id = ?", (dataset_id,)).fetchall()
+            if not rows:
+                return None
+            shown = _datasets(connection, rows, "dataset_id = ?", (dataset_id,))[0]
+            shown["history"] = [
+                {"at": _utc(row["at"]), "event": row["event"], "detail": row["detail"]}
+                for row in connection.execute(
+                    "SELECT at, event, detail FROM history WHERE dataset_id = ? ORDER BY id", (dataset_id,)
+                )
+            ]
+            return shown
+
+    def everything(self) -> list[Json]:
+        """Return every dataset of every generation with its history, for ``journal export``."""
+        with self._database.reading() as connection:
+            ids = [row["id"] for row in connection.execute("SELECT id FROM datasets ORDER BY id")]
+        return [shown for dataset_id in ids if (shown := self.show(dataset_id)) is not None]
+
+
+def _datasets(
+    connection: sqlite3.Connection, rows: list[sqlite3.Row], where: str, values: tuple[Any, ...]
+) -> list[Json]:
+    archives: dict[int, sqlite3.Row] = {}
+    columns = "dataset_id, packing, path, name, bytes, md5, inner_md5, sha256"
+    # 'archive' sorts before 'file': where a dataset has both, the archive proper is the one that is shown
+    for row in connection.execute(
+        f"SELECT {columns} FROM archives WHERE {where} ORDER BY packing DESC",  # noqa: S608 - constants of this module
+        values,
+    ):
+        archives[row["dataset_id"]] = row
+    deliveries: dict[int, list[Json]] = defaultdict(list)
+    paused = {
+        row["name"]: row for row in connection.execute("SELECT name, reason, hint FROM destinations WHERE paused = 1")
+    }
+    for row in connection.execute(
+        f"SELECT * FROM deliveries WHERE {where} ORDER BY id",  # noqa: S608 - constants of this module
+        values,
+    ):
+        deliveries[row["dataset_id"]].append(_delivery(row, paused.get(row["destination"])))
+    return [_dataset(row, archives.get(row["id"]), deliveries[row["id"]]) for row in rows]
+
+
+def _dataset(row: sqlite3.Row, archive: sqlite3.Row | None, deliveries: list[Json]) -> Json:
+    return {
+        "id": row["id"],
+        "name": os.fsdecode(row["name"]),
+        "rule": row["rule"] or None,
+        "format": row["format"],
+        "path": os.fsdecode(row["path"]),
+        "generation": row["generation"],
+        "state": row["state"],
+        "verdict": row["verdict"],
+        "evidence": json.loads(row["evidence"]),
+        "files": row["files"],
+        "bytes": row["bytes"],
+        "frames": json.loads(row["frames"]) if row["frames"] else None,
+        "first_seen": _utc(row["first_seen"]),
+        "completed_at": _utc(row["completed_at"]),
+        "archived_at": _utc(row["archived_at"]),
+        "metadata": json.loads(row["metadata"]),
+        "waits_for": {
+            "reason": row["pack_error"],
+            "hint": row["pack_hint"],
+            "next_attempt_at": _utc(row["next_pack_at"]),
+        }
+        if row["pack_error"]
+        else None,
+        "archive": None
+        if archive is None
+        else {
+            "path": os.fsdecode(archive["path"]) if archive["path"] is not None else None,
+            "name": os.fsdecode(archive["name"]),
+            "bytes": archive["bytes"],
+            "md5": archive["md5"],
+            "inner_md5": archive["inner_md5"],
+            "sha256": archive["sha256"],
+        },
+        "deliveries": deliveries,
+    }
+
+
+def _delivery(row: sqlite3.Row, pause: sqlite3.Row | None) -> Json:
+    stopped = pause is not None and row["state"] in ("waiting", "unconfirmed", "uploaded", "submitted")
+    return {
+        "id": row["id"],
+        "destination": row["destination"],
+        "state": row["state"],
+        "attempts": row["attempts"],
+        "next_attempt_at": _utc(row["next_attempt_at"]),
+        "remote_id": row["remote_id"],
+        "remote_status": row["remote_status"],
+        "error": pause["reason"] if stopped and pause is not None else row["error"],
+        "hint": pause["hint"] if stopped and pause is not None else row["hint"],
+    }
+
+
+def _source(row: sqlite3.Row) -> Json:
+    return {
+        "path": os.fsdecode(row["root"]),
+        "state": row["state"],
+        "means": row["means"],
+        "problem": row["problem"],
+        "swept_at": _utc(row["swept_at"]),
+        "files": row["files"],
+        "duration_s": row["duration_s"],
+    }
+
+
+def _utc(text: str | None) -> str | None:
+    moment = time_of(text)
+    return utc_text(moment) if moment else None

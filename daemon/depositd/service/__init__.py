@@ -1,0 +1,12 @@
+"""The composition root: it alone owns the clock, the threads, the signals and the supervisor.
+
+``lock``        one daemon for each state directory
+``heartbeats``  which worker moved last, and whether all of them are well
+``workers``     threads that take work and never take the daemon with them
+``daemon``      all of it wired together
+"""
+
+from depositd.service.daemon import Daemon, Options
+from depositd.service.lock import StateLock, running_pid
+
+__all__ = ["Daemon", "Options", "StateLock", "running_pid"]

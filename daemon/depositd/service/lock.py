@@ -1,0 +1,54 @@
+"""One daemon for each state directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from depositd.errors import LockedError
+
+
+class StateLock:
+    """The lock on a state directory; raises LockedError, which names the process that holds it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._pid_file = state_dir / "depositd.pid"
+        self._lock = FileLock(state_dir / "lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            pid = _read_pid(self._pid_file)
+            raise LockedError(
+                f"another depositd is running on {state_dir} (pid {pid or 'unknown'})",
+                hint="stop it first, or give this one a state_dir of its own",
+            ) from None
+        self._pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
+
+    def release(self) -> None:
+        """Let another daemon have it."""
+        self._pid_file.unlink(missing_ok=True)
+        self._lock.release()
+
+
+def running_pid(state_dir: Path) -> int | None:
+    """Return the pid of the daemon that runs on a state directory, None where none does."""
+    lock = FileLock(state_dir / "lock")
+    if not Path(lock.lock_file).exists():
+        return None
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _read_pid(state_dir / "depositd.pid") or 0
+    except OSError:
+        return _read_pid(state_dir / "depositd.pid")
+    lock.release()
+    return None
+
+
+def _read_pid(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None

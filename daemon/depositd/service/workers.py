@@ -1,0 +1,62 @@
+"""Threads that take work; a failing piece of work ends neither its thread nor its neighbours."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Hashable
+
+
+class Pool:
+    """A fixed number of daemon threads; each piece of work has a key and runs at most once at a time.
+
+    Daemon threads, because a stop must not wait for a server that does not answer: what is under way is in the
+    journal, and the next start asks.
+    """
+
+    def __init__(self, name: str, workers: int, failed: Callable[[str, BaseException], None]) -> None:
+        self.workers = workers
+        self._name = name
+        self._failed = failed
+        self._queue: queue.SimpleQueue[tuple[Hashable, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._keys: set[Hashable] = set()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, key: Hashable, work: Callable[[], None]) -> bool:
+        """Start a piece of work; False where it is under way already, or every worker is busy."""
+        with self._lock:
+            if key in self._keys or len(self._keys) >= self.workers:
+                return False
+            self._keys.add(key)
+        self._queue.put((key, work))
+        return True
+
+    @property
+    def busy(self) -> int:
+        """How many pieces of work are under way."""
+        with self._lock:
+            return len(self._keys)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Take no more work and wait for what is under way; False where some of it did not end in time."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(timeout_s / len(self._threads))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            key, work = item
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - a worker outlives whatever its work does
+                self._failed(self._name, error)
+            finally:
+                with self._lock:
+                    self._keys.discard(key)
