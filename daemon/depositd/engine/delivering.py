@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from depositd.destinations.base import Destination, Outcome
-from depositd.engine.gates import Hold
+from depositd.engine.interrupt import Interrupted
 from depositd.engine.planning import Plan, gate, resolved_metadata
 from depositd.errors import (
     ArchiveInvalid,
@@ -25,9 +26,8 @@ from depositd.retry import RetryPolicy, wait_s
 from depositd.states import DeliveryEvent
 from depositd.units import printable, show_duration
 
-
-class Interrupted(Exception):
-    """A transfer was stopped before its last byte; nothing whole has arrived."""
+LONGEST_PAUSE_S = 300.0
+"""Asking a paused destination who we are costs nothing, and somebody may have mended the credentials."""
 
 
 class StepReport:
@@ -47,52 +47,81 @@ class StepReport:
             raise Interrupted
 
 
-def deliver(
-    plan: Plan,
-    journal: Journal,
-    standing: Standing,
-    *,
-    progress: Callable[[int, int], None],
-    clock: Callable[[], datetime],
-    chance: float,
-) -> Delivery | None:
-    """Take one step of one delivery and record what became true.
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a step needs of the outside.
 
     ``progress`` is called with (done, total) bytes and may raise :class:`Interrupted`; ``chance`` in [0, 1) sets the
-    jitter of a retry.  Returns the delivery as it is now, None where nothing could be recorded of it.
+    jitter of a retry; ``unforeseen`` hears of errors that nobody thought of.
     """
-    delivery = standing.delivery
-    record = journal.datasets.get(delivery.dataset_id)
+
+    progress: Callable[[int, int], None]
+    clock: Callable[[], datetime]
+    chance: float
+    unforeseen: Callable[[Exception], None]
+
+
+def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> Delivery | None:
+    """Take one step of one delivery and record what became true.
+
+    Returns the delivery as it is now, None where its dataset is unknown.
+    """
+    record = journal.datasets.get(standing.delivery.dataset_id)
     if record is None:
         return None
-    if delivery.state is DeliveryState.WAITING and delivery.sent_at is not None:
+    now = tools.clock()
+    fact = _without_sending(plan, journal, record, standing, now)
+    if fact is None:
+        archive = _archive(plan, journal, record, standing.delivery, now)
+        if archive is None:
+            # a waiting delivery is due again once the dataset is archived again; another one asks for itself
+            fact = Fact(DeliveryEvent.POSTPONE, retry_at=now + timedelta(seconds=plan.config.retry.first_s))
+        else:
+            fact = _step(plan, journal, record, standing, archive, tools)
+    return journal.deliveries.apply(standing.delivery.id, fact, tools.clock())
+
+
+def _without_sending(
+    plan: Plan, journal: Journal, record: DatasetRecord, standing: Standing, now: datetime
+) -> Fact | None:
+    """Return what is true before anything is asked or sent, None where the destination's step comes next."""
+    delivery = standing.delivery
+    waiting = delivery.state is DeliveryState.WAITING
+    if waiting and delivery.sent_at is not None:
         reason = "the answer to the last send is not known; the destination is asked before anything is sent again"
-        return journal.deliveries.apply(delivery.id, Fact(DeliveryEvent.LOST, reason), clock())
-    held = gate(plan, journal, record, standing) if delivery.state is DeliveryState.WAITING else None
-    destination = plan.destinations.get(delivery.destination)
-    if held is not None or destination is None:
-        return journal.deliveries.apply(delivery.id, _held_fact(plan, journal, record, standing, held), clock())
-    archive = _archive(plan, journal, record, delivery, clock())
-    if archive is None:
-        # a waiting delivery is due again once the dataset is archived again; another one asks for itself
-        fact = Fact(DeliveryEvent.POSTPONE, retry_at=clock() + timedelta(seconds=plan.config.retry.first_s))
-        return journal.deliveries.apply(delivery.id, fact, clock())
-    policy = plan.config.destinations[delivery.destination].retry or plan.config.retry
+        return Fact(DeliveryEvent.LOST, reason)
+    if delivery.destination not in plan.destinations or waiting:
+        hold = gate(plan, journal, record, standing)
+        if hold is not None:
+            return Fact(DeliveryEvent.HOLD, hold.reason, hold.hint, hold=hold.kind)
+    return _closed_window(plan, delivery, now) if waiting else None
+
+
+def _step(
+    plan: Plan, journal: Journal, record: DatasetRecord, standing: Standing, archive: Archive, tools: Tools
+) -> Fact:
+    """Let the destination take its step and return what it made true; every error is a fact as well."""
+    delivery = standing.delivery
+    destination = plan.destinations[delivery.destination]
+    policy = plan.config.retry_for(delivery.destination)
     values = resolved_metadata(plan, record, standing).values
+    report = StepReport(journal, delivery, tools.clock, tools.progress)
     try:
-        outcome = destination.step(delivery, archive, values, StepReport(journal, delivery, clock, progress))
-        fact = fact_of_outcome(outcome, delivery, clock())
+        return fact_of_outcome(destination.step(delivery, archive, values, report), delivery, tools.clock())
     except Interrupted:
-        fact = Fact(DeliveryEvent.POSTPONE, delivery.error, delivery.hint)
-    except AuthError as error:
-        _pause(journal, destination, error, policy, clock(), chance)
-        fact = Fact(DeliveryEvent.POSTPONE)
+        return Fact(DeliveryEvent.POSTPONE, delivery.error, delivery.hint)
+    except (AuthError, ConfigError) as error:
+        _pause(journal, destination, error, policy, tools.clock(), tools.chance)
+        return Fact(DeliveryEvent.POSTPONE)
     except (ArchiveInvalid, SourceChanged, FileNotFoundError) as error:
-        journal.datasets.archive_lost(record.id, f"the archive is not what was packed: {error}", clock())
-        fact = Fact(DeliveryEvent.POSTPONE, "the archive in the spool was damaged and is built again")
-    except (RemoteError, ConfigError, OSError) as error:
-        fact = fact_of_error(error, delivery, policy, clock(), chance)
-    return journal.deliveries.apply(delivery.id, fact, clock())
+        journal.datasets.archive_lost(record.id, f"the archive is not what was packed: {error}", tools.clock())
+        return Fact(DeliveryEvent.POSTPONE, "the archive in the spool was damaged and is built again")
+    except (RemoteError, OSError) as error:
+        return fact_of_error(error, delivery, policy, tools.clock(), tools.chance)
+    except Exception as error:  # noqa: BLE001 - a bug must cost this delivery a wait, not the night
+        tools.unforeseen(error)
+        seen = Unavailable(f"unforeseen {type(error).__name__}: {error}", hint="please report it")
+        return fact_of_error(seen, delivery, policy, tools.clock(), tools.chance)
 
 
 def fact_of_outcome(outcome: Outcome, delivery: Delivery, now: datetime) -> Fact:
@@ -110,7 +139,7 @@ def fact_of_outcome(outcome: Outcome, delivery: Delivery, now: datetime) -> Fact
 
 
 def fact_of_error(
-    error: RemoteError | ConfigError | OSError, delivery: Delivery, policy: RetryPolicy, now: datetime, chance: float
+    error: RemoteError | OSError, delivery: Delivery, policy: RetryPolicy, now: datetime, chance: float
 ) -> Fact:
     """Return what a classified error makes true: try again, ask first, or give up and say so."""
     waiting = delivery.state is DeliveryState.WAITING
@@ -137,7 +166,7 @@ def probe_paused(plan: Plan, journal: Journal, pause: Pause, now: datetime, chan
     try:
         destination.whoami()
     except (RemoteError, ConfigError, OSError) as error:
-        policy = plan.config.destinations[pause.destination].retry or plan.config.retry
+        policy = plan.config.retry_for(pause.destination)
         _pause(journal, destination, error, policy, now, chance, failures=pause.failures + 1)
         return False
     return journal.surroundings.resume(pause.destination)
@@ -153,23 +182,28 @@ def _pause(
     failures: int = 1,
 ) -> None:
     hint = error.hint if isinstance(error, DepositdError) else ""
+    patient = RetryPolicy(policy.first_s, min(policy.longest_s, LONGEST_PAUSE_S))
     journal.surroundings.pause(
         Pause(
             destination=destination.name,
             reason=f"{destination.name} is paused: {printable(str(error), 300)}",
-            hint=hint or "mend the credentials; it is asked again by itself",
+            hint=f"{hint or 'mend the credentials'}; it is asked again by itself, and at once by depositd retry",
             since=now,
             failures=failures,
-            next_probe_at=now + timedelta(seconds=wait_s(policy, failures, chance)),
+            next_probe_at=now + timedelta(seconds=wait_s(patient, failures, chance)),
         )
     )
 
 
-def _held_fact(plan: Plan, journal: Journal, record: DatasetRecord, standing: Standing, held: Hold | None) -> Fact:
-    hold = held or gate(plan, journal, record, standing)
-    if hold is None:  # the destination came back between two looks at the config
-        return Fact(DeliveryEvent.POSTPONE)
-    return Fact(DeliveryEvent.HOLD, hold.reason, hold.hint, hold=hold.kind)
+def _closed_window(plan: Plan, delivery: Delivery, now: datetime) -> Fact | None:
+    """Return the fact that a delivery waits for its destination's hours, None where it may go."""
+    window = plan.config.destinations[delivery.destination].window
+    local = now.astimezone()
+    if window is None or delivery.state is not DeliveryState.WAITING or window.open_at(local.time()):
+        return None
+    wait = window.opens_in_s(local)
+    reason = f"waits for the hours of {delivery.destination}, {window}: they begin in {show_duration(wait)}"
+    return Fact(DeliveryEvent.POSTPONE, reason, retry_at=now + timedelta(seconds=wait))
 
 
 def _archive(plan: Plan, journal: Journal, record: DatasetRecord, delivery: Delivery, now: datetime) -> Archive | None:

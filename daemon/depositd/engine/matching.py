@@ -13,11 +13,15 @@ from depositd.model import Dataset, FileStat, Listing, Terms
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A dataset and the rule that took it, with what that rule asks of it now."""
+    """A dataset and the rule that took it, with what that rule asks of it now.
+
+    ``sidecars`` are the sidecar files that are there (paths relative to the root), the more specific one last.
+    """
 
     rule: Rule
     dataset: Dataset
     terms: Terms
+    sidecars: tuple[str, ...] = ()
 
 
 class RuleMatcher:
@@ -63,7 +67,10 @@ class RuleMatcher:
             },
         )
         names = [dataset.name for dataset in datasets]
-        taken = [Taken(self.rule, dataset, self._terms(dataset, listing, names)) for dataset in datasets]
+        taken = [
+            Taken(self.rule, dataset, self._terms(dataset, listing, names), self._sidecars(dataset, listing))
+            for dataset in datasets
+        ]
         return taken, rest
 
     def _selects_file(self, file: FileStat) -> bool:
@@ -87,6 +94,16 @@ class RuleMatcher:
             return True
         marker = self.rule.marker
         return marker is not None and fnmatch.fnmatchcase(name, marker.replace("{name}", "*"))
+
+    def _sidecars(self, dataset: Dataset, listing: Listing) -> tuple[str, ...]:
+        name = self.rule.metadata.sidecar
+        if not name:
+            return ()
+        inside = f"{dataset.path}/{name}"
+        general = [entry.path for entry in listing.trees.get(dataset.path, ()) if entry.path == inside]
+        general += [file.path for file in listing.files if file.name == name and dataset.path not in listing.trees]
+        own = f"{dataset.name}.{name}"
+        return (*general, *(file.path for file in listing.files if file.name == own))
 
     def _terms(self, dataset: Dataset, listing: Listing, names: Sequence[str]) -> Terms:
         marker = self.rule.marker

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from depositd import formats
 from depositd.config import Rule, resolve
 from depositd.engine.matching import RuleMatcher, Taken, take_all
-from depositd.engine.sidecars import Sidecar, read_sidecars, read_small_file, sidecar_paths
+from depositd.engine.sidecars import Sidecar, read_sidecars, read_small_file
 from depositd.journal import Sighting
 from depositd.model import Dataset, FileKind, FileStat, Listing, Metadata, Probe, Quiet, Verdict, VerdictKind
 from depositd.watch.quiet import QuietTracker, fingerprint
@@ -101,7 +101,7 @@ class Observer:
         dataset, rule = taken.dataset, taken.rule
         identity = identity_of(dataset)
         digest = fingerprint(dataset.files, dataset.directory)
-        sidecar = read_sidecars(sidecar_paths(self.root, dataset, rule), self._read_file)
+        sidecar = read_sidecars((f"{self.root}/{path}" for path in taken.sidecars), self._read_file)
         if self._settled.get(identity) == (digest, sidecar):
             return None
         still = self._quiet.look(identity, dataset.files, digest, monotonic_s)
@@ -152,6 +152,15 @@ def last_write_age_s(files: Sequence[FileStat], now: datetime) -> float:
     return max(now.timestamp() - newest_ns / 1e9, 0.0)
 
 
+def oldest_date(files: Sequence[FileStat]) -> str:
+    """Return the UTC date of the oldest mtime, for templates where no header names a date."""
+    oldest_ns = min((file.mtime_ns for file in files), default=0)
+    try:
+        return datetime.fromtimestamp(oldest_ns / 1e9, UTC).date().isoformat()
+    except (OverflowError, ValueError, OSError):
+        return "1970-01-01"
+
+
 def sighting_of(
     root: str,
     rule: Rule,
@@ -162,6 +171,7 @@ def sighting_of(
     sidecar: Sidecar,
 ) -> Sighting:
     """Return what is recorded of one look at one dataset."""
+    header = {"date": oldest_date(dataset.files), **header}
     relative_path = dataset.files[0].path if dataset.files else dataset.path
     resolved = resolve(
         header,

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from depositd import formats
 from depositd.archive import SUFFIXES, PackPlan, dataset_directory, pack
 from depositd.config import MissingFieldError, render
+from depositd.engine.interrupt import Interrupted
 from depositd.engine.planning import Plan, hold_waiting
 from depositd.errors import ContentCorrupt, DepositdError, SourceChanged, SpoolFull
 from depositd.journal import DatasetRecord, Journal
@@ -44,10 +45,12 @@ def pack_dataset(
     clock: Callable[[], datetime],
     chance: float,
     workers: int,
+    unforeseen: Callable[[Exception], None],
 ) -> Packed:
     """Pack one dataset and record what became true; ``chance`` in [0, 1) sets the jitter of a retry.
 
-    ``progress`` may raise to stop: nothing is recorded then, and the step is taken again later.
+    ``progress`` may raise Interrupted to stop: nothing is recorded then, and the step is taken again later.
+    ``unforeseen`` hears of errors that nobody thought of.
     """
     files = journal.datasets.files(record.id)
     try:
@@ -60,7 +63,11 @@ def pack_dataset(
             )
             for packing in _packings(plan, journal, record)
         )
-    except (DepositdError, OSError, ValueError) as error:
+    except Interrupted:
+        return Packed(why="depositd stops; it is archived after the next start")
+    except Exception as error:  # noqa: BLE001 - a bug must cost this dataset a wait, not the night
+        if not isinstance(error, (DepositdError, OSError, ValueError)):
+            unforeseen(error)
         return _not_packed(plan, journal, record, error, clock(), chance)
     if not archives:
         return Packed(why="no delivery wants it any more")
@@ -73,7 +80,7 @@ def _not_packed(
     plan: Plan, journal: Journal, record: DatasetRecord, error: Exception, now: datetime, chance: float
 ) -> Packed:
     """Record what an error makes true: the dataset changed, is corrupt, or is tried again later."""
-    why = printable(str(error))
+    why = printable(str(error)) or type(error).__name__
     if isinstance(error, (SourceChanged, FileNotFoundError)):
         why = f"it changed while it was archived: {why}"
         journal.datasets.changed(record.id, why, now)

@@ -111,6 +111,8 @@ def after_sighting(plan: Plan, journal: Journal, recorded: Recorded, now: dateti
     record, event = recorded.record, recorded.event
     if recorded.is_new and record.generation > 1:
         journal.deliveries.set_aside_superseded(now)
+    if event is DatasetEvent.CHANGED:
+        journal.deliveries.withdraw_consent(record.id, HoldKind.INCOMPLETE)
     standings = journal.deliveries.of_dataset(record.id)
     if event in (DatasetEvent.COMPLETED, DatasetEvent.CHANGED):
         freed = {HoldKind.INCOMPLETE, HoldKind.GONE}

@@ -16,7 +16,7 @@ from depositd.archive.source import SourceTree
 from depositd.config import Config, Rule
 from depositd.engine.matching import RuleMatcher, Taken, take_all
 from depositd.engine.observing import last_write_age_s, sighting_of
-from depositd.engine.sidecars import read_sidecars, read_small_file, sidecar_paths
+from depositd.engine.sidecars import read_sidecars, read_small_file
 from depositd.engine.watching import sources
 from depositd.errors import DepositdError, SourceChanged, SourceUnreadable
 from depositd.journal import PlannedDelivery, Sighting
@@ -111,7 +111,7 @@ def judge_now(root: str, taken: Taken, now: datetime, *, deep: bool) -> Sighting
     verdict = form.judge(dataset, probes, quiet, taken.terms)
     if deep and verdict.kind is VerdictKind.COMPLETE:
         verdict = _compare_checksums(root, dataset, verdict)
-    sidecar = read_sidecars(sidecar_paths(root, dataset, rule), read_small_file)
+    sidecar = read_sidecars((f"{root}/{path}" for path in taken.sidecars), read_small_file)
     digest = fingerprint(dataset.files, dataset.directory)
     return sighting_of(root, rule, dataset, verdict, digest, form.metadata(dataset, probes), sidecar)
 

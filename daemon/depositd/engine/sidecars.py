@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from depositd.config import Rule, parse_sidecar
-from depositd.model import Dataset, Metadata
+from depositd.config import parse_sidecar
+from depositd.model import Metadata
 from depositd.units import printable
 
 LONGEST_BYTES = 64 * 1024
@@ -22,19 +22,8 @@ class Sidecar:
     problem: str | None = None
 
 
-def sidecar_paths(root: str, dataset: Dataset, rule: Rule) -> list[str]:
-    """Return where sidecars may lie, the more specific one last (it wins)."""
-    name = rule.metadata.sidecar
-    if not name:
-        return []
-    tree = dataset.path if dataset.path != dataset.directory and dataset.top == dataset.path else None
-    relative = [f"{tree}/{name}"] if tree else [_join(dataset.directory, name)]
-    relative.append(_join(dataset.directory, f"{dataset.name}.{name}"))
-    return [f"{root}/{path}" for path in relative]
-
-
-def read_sidecars(paths: list[str], read: Callable[[str], bytes | None]) -> Sidecar:
-    """Merge the sidecars that exist; a bad one is a problem, never ignored."""
+def read_sidecars(paths: Iterable[str], read: Callable[[str], bytes | None]) -> Sidecar:
+    """Merge sidecar files (absolute paths), later ones over earlier; a bad one is a problem, never ignored."""
     values: Metadata = {}
     for path in paths:
         shown = printable(os.path.basename(path))
@@ -61,7 +50,3 @@ def read_small_file(path: str) -> bytes | None:
         if status.st_size > LONGEST_BYTES:
             raise ValueError(f"{status.st_size:,} bytes, at most {LONGEST_BYTES:,} are read")
         return file.read(LONGEST_BYTES + 1)
-
-
-def _join(directory: str, name: str) -> str:
-    return f"{directory}/{name}" if directory else name

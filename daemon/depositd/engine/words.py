@@ -46,6 +46,9 @@ def speak(journal: Journal, word: str, dataset_id: int, to: str | None, values: 
     followed: list[Delivery] = []
     refused: list[IllegalTransition] = []
     for delivery in chosen:
+        if word == "retry":
+            # whoever says retry has mended what was wrong; a paused destination is asked at once
+            journal.surroundings.resume(delivery.destination)
         try:
             followed.append(journal.deliveries.word(delivery.id, WORDS[word], values, now))
         except IllegalTransition as error:

@@ -301,6 +301,11 @@ def _step(connection: sqlite3.Connection, row: sqlite3.Row, sighting: Sighting, 
     condemned = row["condemned"] == sighting.fingerprint
     if condemned and kind is not VerdictKind.GROWING:
         return None
+    ended = state in (DatasetState.COMPLETE, DatasetState.INCOMPLETE)
+    if ended and kind is VerdictKind.GROWING and row["fingerprint"] == sighting.fingerprint:
+        # after a restart nothing has been quiet for long; what ended and has not changed has still ended
+        _update_metadata(connection, row["id"], sighting)
+        return None
     if kind is VerdictKind.GROWING:
         event = None if state is DatasetState.GROWING else DatasetEvent.CHANGED
     else:

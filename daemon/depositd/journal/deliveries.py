@@ -126,6 +126,16 @@ class DeliveryFacts:
                 reason = "superseded: the dataset changed and is now a new generation"
                 _apply(connection, row, Fact(DeliveryEvent.SET_ASIDE, reason), now)
 
+    def withdraw_consent(self, dataset_id: int, kind: HoldKind) -> None:
+        """Forget the operator's yes to something that is no longer what it was."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT * FROM deliveries WHERE dataset_id = ? AND consents <> '[]'", (dataset_id,)
+            ).fetchall()
+            for row in rows:
+                left = json_text(sorted(consents_of(row) - {kind}))
+                connection.execute("UPDATE deliveries SET consents = ? WHERE id = ?", (left, row["id"]))
+
     def apply(self, delivery_id: int, fact: Fact, now: datetime) -> Delivery:
         """Record what became true of a delivery; raises IllegalTransition for a move that cannot be."""
         with self._database.transaction() as connection:

@@ -16,8 +16,9 @@ from types import FrameType
 from depositd import destinations
 from depositd.archive import sweep_orphans
 from depositd.config import Config
-from depositd.engine.delivering import Interrupted, deliver, probe_paused
+from depositd.engine.delivering import Tools, deliver, probe_paused
 from depositd.engine.idle import rest
+from depositd.engine.interrupt import Interrupted
 from depositd.engine.packing import pack_dataset
 from depositd.engine.planning import Plan
 from depositd.engine.retention import remove_expired
@@ -299,15 +300,10 @@ class Daemon:
                 continue
             self._packers.submit(record.id, partial(self._pack, record))
         paused = self.journal.surroundings.pauses()
-        local = datetime.now().astimezone()
         for standing in self.journal.deliveries.due(now):
             delivery = standing.delivery
             pool = self._deliverers.get(delivery.destination)
             if pool is None or delivery.destination in paused or self._is_left_out(delivery.dataset_id):
-                continue
-            settings = self._plan.config.destinations.get(delivery.destination)
-            window = settings.window if settings else None
-            if window and delivery.state is DeliveryState.WAITING and not window.open_at(local.timetz()):
                 continue
             pool.submit(delivery.id, partial(self._deliver, standing))
 
@@ -327,6 +323,7 @@ class Daemon:
             clock=utc_now,
             chance=self._random.random(),
             workers=max(os.cpu_count() or 1, 1),
+            unforeseen=partial(self.worker_failed, "archiver"),
         )
         self._transfer_ended(subject)
         name = printable(record.name)
@@ -343,9 +340,9 @@ class Daemon:
         current = self.journal.deliveries.get(before.id)
         if current is None or current.delivery.state is not before.state:
             return  # an operator's word came between the list and this worker
-        after = deliver(
-            self._plan, self.journal, current, progress=progress, clock=utc_now, chance=self._random.random()
-        )
+        unforeseen = partial(self.worker_failed, f"deliverer to {before.destination}")
+        tools = Tools(progress, utc_now, self._random.random(), unforeseen)
+        after = deliver(self._plan, self.journal, current, tools)
         self._transfer_ended(subject)
         if after is not None:
             self._say(before, after)

@@ -1,0 +1,197 @@
+"""Compression of a plain tar, frame by frame, and the strict way back.
+
+zstd frames are independent of each other, so they are compressed in parallel; gzip and bzip2 are one stream each,
+as every reader expects.  Nothing here depends on time, host or thread: the same frames give the same bytes.
+"""
+
+from __future__ import annotations
+
+import bz2
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Protocol, assert_never
+
+import zstandard
+
+from depositd.archive.part import Bytes
+from depositd.archive.plan import Compression
+from depositd.errors import ArchiveInvalid
+
+_GZIP_WINDOW = 31  # 32 KiB window, gzip header and trailer; the header's time is 0
+_OUTPUT_BYTES = 1 << 20
+
+
+class Encoder(Protocol):
+    """One compression of one archive."""
+
+    @property
+    def parallel(self) -> bool:
+        """True where *encode* may run in several threads at once, in any order."""
+
+    def encode(self, frame: memoryview) -> Bytes:
+        """Return a frame's compressed bytes."""
+
+    def finish(self) -> bytes:
+        """Return what follows the last frame."""
+
+
+class ZstdEncoder:
+    """Independent frames, each with its content's size and checksum."""
+
+    parallel = True
+
+    def __init__(self, level: int) -> None:
+        self._level = level
+        self._thread = threading.local()  # a ZstdCompressor must not be shared
+
+    def encode(self, frame: memoryview) -> bytes:
+        """Return one whole frame."""
+        compressor: zstandard.ZstdCompressor | None = getattr(self._thread, "compressor", None)
+        if compressor is None:
+            compressor = zstandard.ZstdCompressor(level=self._level, write_checksum=True, write_content_size=True)
+            self._thread.compressor = compressor
+        return compressor.compress(frame)
+
+    def finish(self) -> bytes:
+        """Return nothing: the last frame has ended."""
+        return b""
+
+
+class StreamEncoder:
+    """One gzip or bzip2 stream."""
+
+    parallel = False
+
+    def __init__(self, compression: Compression, level: int) -> None:
+        self._stream = (
+            bz2.BZ2Compressor(level) if compression == "bzip2" else zlib.compressobj(level, wbits=_GZIP_WINDOW)
+        )
+
+    def encode(self, frame: memoryview) -> bytes:
+        """Return what the stream gives so far."""
+        return self._stream.compress(frame)
+
+    def finish(self) -> bytes:
+        """Return the end of the stream."""
+        return self._stream.flush()
+
+
+class PlainEncoder:
+    """No compression."""
+
+    parallel = False
+
+    def encode(self, frame: memoryview) -> memoryview:
+        """Return the frame itself."""
+        return frame
+
+    def finish(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+def encoder_for(compression: Compression, level: int) -> Encoder:
+    """Return a fresh encoder; zip is no compression of a tar and raises ValueError."""
+    match compression:
+        case "zstd":
+            return ZstdEncoder(level)
+        case "gzip" | "bzip2":
+            return StreamEncoder(compression, level)
+        case "none":
+            return PlainEncoder()
+        case "zip":
+            raise ValueError("a zip archive holds no tar")
+        case _:
+            assert_never(compression)
+
+
+def decode(compression: Compression, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the plain bytes of a packed file that is read in ``blocks``.
+
+    Raises ArchiveInvalid for damage, for an end before the end, and for anything after it.
+    """
+    match compression:
+        case "zstd":
+            return _decode_zstd(blocks)
+        case "gzip":
+            return _decode_stream(blocks, _Inflater())
+        case "bzip2":
+            return _decode_stream(blocks, bz2.BZ2Decompressor())
+        case "none":
+            return iter(blocks)
+        case "zip":
+            raise ValueError("a zip archive holds no tar")
+        case _:
+            assert_never(compression)
+
+
+def _decode_zstd(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    # not stream_reader: that one takes a truncated frame for a whole one
+    decompressor = zstandard.ZstdDecompressor()
+    frame: zstandard.ZstdDecompressionObj | None = None
+    frames = 0
+    for block in blocks:
+        rest = block
+        while rest:
+            frame = frame or decompressor.decompressobj()
+            try:
+                plain = frame.decompress(rest)
+            except zstandard.ZstdError as error:
+                raise ArchiveInvalid(f"zstd frame {frames + 1:,} is damaged: {error}") from error
+            if plain:
+                yield plain
+            rest = frame.unused_data if frame.eof else b""
+            if frame.eof:
+                frame = None
+                frames += 1
+    if frame is not None:
+        raise ArchiveInvalid(f"zstd frame {frames + 1:,} is cut off")
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Inflater:
+    """zlib's gzip reader with the interface of ``bz2.BZ2Decompressor``."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(_GZIP_WINDOW)
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._stream.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._stream.decompress(self._stream.unconsumed_tail + data, max_length)
+
+
+def _decode_stream(blocks: Iterable[bytes], stream: _Decompressor) -> Iterator[bytes]:
+    try:
+        for block in blocks:
+            if stream.eof:
+                raise ArchiveInvalid("something follows the end of the compressed stream")
+            yield stream.decompress(block, _OUTPUT_BYTES)
+            while not stream.eof and not stream.needs_input:
+                yield stream.decompress(b"", _OUTPUT_BYTES)
+    except (zlib.error, OSError) as error:
+        raise ArchiveInvalid(f"the compressed stream is damaged: {error}") from error
+    if not stream.eof:
+        raise ArchiveInvalid("the compressed stream is cut off")
+    if stream.unused_data:
+        raise ArchiveInvalid("something follows the end of the compressed stream")

@@ -1,0 +1,52 @@
+"""Threads that take work in order and never fall far behind: the one building block of the packing pipeline."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+
+class Lane:
+    """One thread that does what it is given, in order.
+
+    At most ``most_behind`` pieces of work wait; then *put* waits for the oldest, which bounds the memory that
+    the pieces hold.  After an error nothing more is done, and a later *put* or *drain* raises it.
+    Leaving the context drops the work that has not begun and waits for what has.
+    """
+
+    def __init__(self, name: str, most_behind: int) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._most_behind = most_behind
+        self._behind: deque[Future[None]] = deque()
+        self._failed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def put(self, work: Callable[[], None]) -> None:
+        """Have ``work`` done after all that was put before; raises what earlier work raised."""
+        while self._behind and (len(self._behind) >= self._most_behind or self._behind[0].done()):
+            self._behind.popleft().result()
+        self._behind.append(self._thread.submit(self._do, work))
+
+    def drain(self) -> None:
+        """Wait until all work is done; raises what it raised first."""
+        while self._behind:
+            self._behind.popleft().result()
+
+    def _do(self, work: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            work()
+        except BaseException:
+            self._failed = True
+            raise

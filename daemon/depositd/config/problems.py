@@ -1,0 +1,160 @@
+"""From pydantic's errors to our own sentences, each at its line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from depositd.config.document import Document, Finding, KeyPath, Mark, Scalar
+from depositd.config.models import Config
+from depositd.config.rules import SUPPORTED_FORMATS, ArchiveRules, Deliver, Expect, MetadataRules, Rule
+from depositd.config.sections import ON_SECTION, RetrySection, SecretSection, Section, Spool, Web
+from depositd.config.servers import DESTINATION_SECTIONS
+from depositd.config.wording import nearest, quoted, shape
+
+
+def findings_of(error: ValidationError, document: Document) -> list[Finding]:
+    """Return one finding for each error; a value that was found wrong before is not found wrong again."""
+    known_wrong = {finding.path for finding in document.findings}
+    findings = []
+    for detail in error.errors(include_url=False):
+        path = _key_path(detail)
+        above = any(path[:length] in known_wrong for length in range(1, len(path) + 1))
+        # what a section lacks may be the very key that was found wrong
+        below = detail["type"] == ON_SECTION and any(wrong[: len(path)] == path for wrong in known_wrong)
+        if not above and not below:
+            findings.append(_finding(detail, path, document))
+    return findings
+
+
+def _key_path(detail: ErrorDetails) -> KeyPath:
+    path = detail["loc"]
+    if path[:1] == ("destinations",) and len(path) > 2 and path[2] != "[key]":
+        # pydantic puts the name of the chosen section between the destination and its keys
+        path = (*path[:2], *path[3:])
+    if detail["type"] == ON_SECTION:
+        path = path[:-1]
+    if detail["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        path = (*path, "type")
+    return path
+
+
+def _finding(detail: ErrorDetails, path: KeyPath, document: Document) -> Finding:
+    if path[-1:] == ("[key]",):
+        return Finding(document.keys.get(path[:-1], Mark(1, 1)), path[:-1], _sentence(detail))
+    if detail["type"] == "extra_forbidden":
+        message = f"unknown key ({_nearest_key(path, document.data)})"
+        return Finding(document.keys.get(path, Mark(1, 1)), path, message)
+    shown, mark = place(path, document)
+    return Finding(mark, shown, _sentence(detail))
+
+
+def place(path: KeyPath, document: Document) -> tuple[KeyPath, Mark]:
+    """Return the path that is shown and where it stands: a missing key stands where its mapping stands.
+
+    A short form (``deliver: [vault]``) has no keys of its own; there the value itself is shown.
+    """
+    if path in document.values:
+        return path, document.values[path]
+    parent = path[:-1]
+    while parent not in document.values and parent:
+        parent = parent[:-1]
+    shown = path if isinstance(value_at(document.data, parent), dict) else parent
+    return shown, document.values.get(parent, Mark(1, 1))
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    sentence = _SENTENCES.get(detail["type"])
+    # the fallback is not reached by any key that is there today; a later one still gets its line
+    return sentence(detail) if sentence else f"is not right ({detail['msg']})"
+
+
+def _unknown_type(detail: ErrorDetails) -> str:
+    tag = detail["ctx"]["tag"]
+    return f"{quoted(tag)} is no type of destination ({nearest(tag, DESTINATION_SECTIONS)})"
+
+
+def _unknown_word(detail: ErrorDetails) -> str:
+    return f"{_shown(detail['input'])} is not known here ({detail['ctx']['expected'].replace(chr(39), '')})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str | Scalar):
+        return quoted(value.text if isinstance(value, Scalar) else value)
+    return shape(value)
+
+
+def _shape(value: Any) -> str:
+    return "text" if isinstance(value, str | Scalar) else "empty" if value is None else shape(value)
+
+
+_EXAMPLES = {
+    "state_dir": "such as /var/lib/depositd",
+    "destinations": "at least one destination",
+    "rules": "at least one rule",
+    "name": "a name of letters, digits, '.', '_' and '-'",
+    "watch": "an absolute path, or a list of them",
+    "format": ", ".join(SUPPORTED_FORMATS),
+    "deliver": "a list of destinations",
+    "to": "the name of a destination",
+    "url": "such as https://server.example.org/",
+    "path": "an absolute path",
+    "frames": "the number of frames, such as 1800",
+}
+
+_SENTENCES: Mapping[str, Callable[[ErrorDetails], str]] = {
+    "value_error": lambda detail: str(detail["ctx"]["error"]),
+    ON_SECTION: lambda detail: str(detail["ctx"]["message"]),
+    "missing": lambda detail: f"is missing ({_EXAMPLES.get(str(detail['loc'][-1]), 'a value')})",
+    "union_tag_not_found": lambda _detail: f"is missing ({', '.join(DESTINATION_SECTIONS)})",
+    "union_tag_invalid": _unknown_type,
+    "literal_error": _unknown_word,
+    "model_type": lambda detail: f"is {_shape(detail['input'])} (keys and values)",
+    "model_attributes_type": lambda detail: f"is {_shape(detail['input'])} (keys and values)",
+    "dict_type": lambda detail: f"is {_shape(detail['input'])} (keys and values)",
+}
+
+_SECTIONS: Mapping[KeyPath, type[Section]] = {
+    (): Config,
+    ("spool",): Spool,
+    ("web",): Web,
+    ("retry",): RetrySection,
+    ("destinations", "*", "retry"): RetrySection,
+    ("destinations", "*", "token"): SecretSection,
+    ("destinations", "*", "password"): SecretSection,
+    ("rules", "*"): Rule,
+    ("rules", "*", "expect"): Expect,
+    ("rules", "*", "metadata"): MetadataRules,
+    ("rules", "*", "archive"): ArchiveRules,
+    ("rules", "*", "deliver", "*"): Deliver,
+}
+
+
+def _nearest_key(path: KeyPath, data: Any) -> str:
+    section = _section_at(path[:-1], data)
+    if section is SecretSection:
+        return "file, env or credential"
+    return nearest(str(path[-1]), section.keys() if section else ())
+
+
+def _section_at(path: KeyPath, data: Any) -> type[Section] | None:
+    if path[:1] == ("destinations",):
+        if len(path) == 2:
+            return DESTINATION_SECTIONS.get(str(value_at(data, (*path, "type"))))
+        path = (path[0], "*", *path[2:])
+    return _SECTIONS.get(tuple("*" if isinstance(step, int) else step for step in path))
+
+
+def value_at(data: Any, path: Iterable[str | int]) -> Any:
+    """Return what stands at a path of raw data, None where there is nothing."""
+    for step in path:
+        if isinstance(data, dict):
+            data = data.get(step)
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            return None
+    return data

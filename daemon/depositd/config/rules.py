@@ -1,0 +1,154 @@
+"""The rules: which datasets are looked for, when one is complete, and where it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from depositd.config import values as v
+from depositd.config.document import Scalar
+from depositd.config.sections import Metadata, Section, Surroundings
+from depositd.config.wording import nearest, quoted
+
+FormatName = Literal["auto", "frames", "eiger", "thermo-raw", "waters-raw", "file", "directory"]
+SUPPORTED_FORMATS = ("auto", "frames", "eiger", "thermo-raw", "waters-raw", "file", "directory")
+KNOWN_FORMATS = ("bruker-d", "agilent-d", "sciex")
+_LEVELS = {"zstd": (-7, 19), "gzip": (1, 9), "bzip2": (1, 9), "zip": (1, 9)}
+
+
+class Expect(Section):
+    """What makes a dataset whole, known beforehand."""
+
+    frames: v.FrameCount
+
+
+class MetadataRules(Section):
+    """Where metadata comes from besides the files' headers."""
+
+    path: v.Pattern | None = None
+    sidecar: v.Sidecar = "deposit.yaml"
+    set: Metadata = Field(default_factory=dict)
+
+
+class ArchiveRules(Section):
+    """How a dataset is packed; ``level`` None leaves it to depositd."""
+
+    compression: Literal["zstd", "gzip", "bzip2", "none", "zip"] = "zstd"
+    level: int | None = None
+    name: v.ArchiveName = "{name}"
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _within_range(cls, value: Any, info: ValidationInfo) -> int | None:
+        if value is None or value == "auto":
+            return None
+        try:
+            level = v.read_whole_number(value)
+        except ValueError:
+            raise ValueError(f"{quoted(v.read_text(value))} is not a level (auto, or a whole number)") from None
+        compression = info.data.get("compression")
+        if compression == "none":
+            raise ValueError("compression none has no level (auto, or leave the key out)")
+        least, most = _LEVELS.get(str(compression), (-7, 19))
+        if not least <= level <= most:
+            raise ValueError(f"{level} is out of range for {compression} (auto, or {least} to {most})")
+        return level
+
+
+class Deliver(Section):
+    """One destination of a rule, and who must say yes.
+
+    ``approve`` is ``manual`` by default for ``proteindiffraction``, where uploading publishes, and ``auto`` elsewhere.
+    """
+
+    to: v.Name
+    approve: Literal["auto", "manual"] = Field(default="", validate_default=True)
+    metadata: Metadata = Field(default_factory=dict)
+
+    @field_validator("to")
+    @classmethod
+    def _known(cls, to: str, info: ValidationInfo) -> str:
+        types = _destination_types(info)
+        if types and to not in types:
+            raise ValueError(f"{quoted(to)} is no destination ({nearest(to, types)})")
+        return to
+
+    @field_validator("approve", mode="before")
+    @classmethod
+    def _default(cls, value: Any, info: ValidationInfo) -> Any:
+        if value != "":
+            return value
+        kind = _destination_types(info).get(info.data.get("to", ""))
+        return "auto" if kind in ("proteomicsqc", "directory") else "manual"
+
+
+def _destination_types(info: ValidationInfo) -> Mapping[str, str]:
+    return info.context.destination_types if isinstance(info.context, Surroundings) else {}
+
+
+def _deliver_section(value: Any) -> Any:
+    return {"to": value} if isinstance(value, str | Scalar) else value
+
+
+Deliveries = Annotated[
+    tuple[Annotated[Deliver, BeforeValidator(_deliver_section)], ...], BeforeValidator(v.read_filled_list)
+]
+
+
+class Rule(Section):
+    """Which datasets are looked for, when one is complete, and where it goes."""
+
+    name: v.Name
+    watch: v.PathList
+    format: FormatName
+    include: v.GlobList = ()
+    exclude: v.GlobList = ()
+    settle_s: v.Duration = Field(default=30.0, alias="settle")
+    expect: Expect | None = None
+    marker: v.FileNameGlob | None = None
+    on_incomplete: Literal["hold", "deliver", "ignore"] = "hold"
+    metadata: MetadataRules = Field(default_factory=MetadataRules)
+    archive: ArchiveRules = Field(default_factory=ArchiveRules)
+    deliver: Deliveries
+    keep_archive_s: v.Duration = Field(default=7 * 86_400.0, alias="keep_archive")
+
+    @property
+    def expect_frames(self) -> int | None:
+        """The number of frames of a whole series, None where the rule does not say."""
+        return self.expect.frames if self.expect else None
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _supported(cls, value: Any) -> str:
+        name = v.read_text(value)
+        supported = ", ".join(SUPPORTED_FORMATS)
+        if name in KNOWN_FORMATS:
+            raise ValueError(f"{name} is known, but not supported in this release (supported: {supported})")
+        if name not in SUPPORTED_FORMATS:
+            raise ValueError(f"{quoted(name)} is no format ({nearest(name, SUPPORTED_FORMATS)})")
+        return name
+
+    @field_validator("watch")
+    @classmethod
+    def _apart(cls, watch: tuple[Path, ...]) -> tuple[Path, ...]:
+        for index, path in enumerate(watch):
+            if path in watch[:index]:
+                raise ValueError(f"{quoted(str(path))} is named twice (once)")
+            above = [other for other in watch if other in path.parents]
+            if above:
+                raise ValueError(
+                    f"{quoted(str(path))} lies in {quoted(str(above[0]))}, which is watched too (one of them)"
+                )
+        return watch
+
+    @field_validator("deliver")
+    @classmethod
+    def _once_each(cls, deliver: tuple[Deliver, ...]) -> tuple[Deliver, ...]:
+        names = [entry.to for entry in deliver]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"delivers to {quoted(name)} more than once (each destination once)")
+        return deliver

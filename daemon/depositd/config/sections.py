@@ -1,0 +1,151 @@
+"""The base of the config's sections, and the parts that several of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from depositd.config import values as v
+from depositd.config.credentials import SecretKind, SecretSource
+from depositd.retry import RetryPolicy
+
+ON_SECTION = "section"
+"""The type of an error that is about a whole section although one of its keys found it."""
+
+_GIB = 2**30
+PLACES_OF_SECRETS = "{file: /path/of/a/file}, {env: NAME} or {credential: NAME}"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a section must know of the rest of the file while it is validated."""
+
+    file: str = ""
+    destination_types: Mapping[str, str] = field(default_factory=dict)
+
+
+class Section(BaseModel):
+    """The base of all sections."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        validate_default=False,
+        hide_input_in_errors=True,
+    )
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """Return the section's YAML keys in their order."""
+        return [info.alias or name for name, info in cls.model_fields.items()]
+
+
+def on_section(message: str) -> PydanticCustomError:
+    """Return an error about the section that a key belongs to."""
+    # braces are pydantic's own template syntax, so the sentence comes in as a value
+    return PydanticCustomError(ON_SECTION, "{message}", {"message": message})
+
+
+class RetrySection(Section):
+    """The backoff between attempts."""
+
+    first: v.Interval = 15.0
+    longest: v.Interval = Field(default=3600.0, validate_default=True)
+
+    @field_validator("longest")
+    @classmethod
+    def _not_below_first(cls, longest: float, info: ValidationInfo) -> float:
+        first = info.data.get("first", longest)
+        if longest < first:
+            raise ValueError(f"the longest wait, {longest:g}s, is shorter than the first, {first:g}s (longest: 1h)")
+        return longest
+
+
+class SecretSection(Section):
+    """Where a secret is: one of three."""
+
+    file: Path | None = None
+    env: str | None = None
+    credential: str | None = None
+
+    @field_validator("file", mode="before")
+    @classmethod
+    def _absolute(cls, value: Any) -> Path | None:
+        text = None if value is None else v.read_text(value)
+        if text is not None and (not text.startswith("/") or "\0" in text):
+            raise ValueError("file is not an absolute path ({file: /etc/depositd/server.token})")
+        return None if text is None else Path(text)
+
+    @field_validator("env", "credential", mode="before")
+    @classmethod
+    def _plain_name(cls, value: Any, info: ValidationInfo) -> str | None:
+        name = None if value is None else v.read_text(value)
+        if name is not None and (not v.is_name(name) or name in (".", "..")):
+            raise ValueError(
+                f"{info.field_name} is not a name (letters, digits, '.', '_' and '-', such as DEPOSIT_TOKEN)"
+            )
+        return name
+
+
+def read_secret(value: Any) -> SecretSource:
+    """Return where a secret is; the secret itself in the config is refused, and not repeated."""
+    if isinstance(value, SecretSource):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"a secret must not stand in the config itself ({PLACES_OF_SECRETS})")  # noqa: TRY004  pydantic collects ValueErrors alone
+    section = SecretSection.model_validate(value)
+    places: tuple[tuple[SecretKind, str | Path | None], ...] = (
+        ("file", section.file),
+        ("env", section.env),
+        ("credential", section.credential),
+    )
+    given = [SecretSource(kind, str(name)) for kind, name in places if name is not None]
+    if len(given) != 1:
+        raise ValueError(
+            f"names {'no place' if not given else 'more than one place'} of the secret ({PLACES_OF_SECRETS})"
+        )
+    return given[0]
+
+
+def read_retry(value: Any) -> RetryPolicy:
+    """Return the retry policy of a ``retry`` section."""
+    if isinstance(value, RetryPolicy):
+        return value
+    section = RetrySection.model_validate(value)
+    return RetryPolicy(first_s=section.first, longest_s=section.longest)
+
+
+Secret = Annotated[SecretSource, BeforeValidator(read_secret)]
+Retry = Annotated[RetryPolicy, BeforeValidator(read_retry)]
+Metadata = dict[v.MetadataKey, v.MetadataTemplate]
+
+
+class Spool(Section):
+    """Where archives are built, and the free space that is left there in any case."""
+
+    path: v.AbsolutePath
+    min_free_bytes: v.Size = Field(default=_GIB, alias="min_free")
+
+
+class Web(Section):
+    """Where the web page listens."""
+
+    listen: v.Listen = ("127.0.0.1", 8471)
+
+    @property
+    def host(self) -> str:
+        """The host or address, an IPv6 address without its brackets."""
+        return self.listen[0]
+
+    @property
+    def port(self) -> int:
+        """The port; 0 takes any that is free."""
+        return self.listen[1]

@@ -1,0 +1,59 @@
+"""What every test can use, and which tests this machine can run."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from mounts_support import why_no_mounts
+from systemd_support import why_no_systemd
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real-data",
+        metavar="DIR",
+        help="finished acquisitions of real instruments; without it, tests marked real_data are left out",
+    )
+
+
+def left_out(config: pytest.Config) -> dict[str, str]:
+    """Return the marks whose tests cannot run here, each with the reason."""
+    reasons = {}
+    if not config.getoption("--real-data"):
+        reasons["real_data"] = "no --real-data DIR"
+    if (reason := why_no_systemd()) is not None:
+        reasons["systemd"] = reason
+    if (reason := why_no_mounts()) is not None:
+        reasons["mounts"] = reason
+    if shutil.which("systemd-analyze") is None:
+        reasons["systemd_analyze"] = "systemd-analyze not installed"
+    return reasons
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for mark, reason in left_out(config).items():
+        terminalreporter.write_line(f"LEFT OUT: all tests marked {mark}: {reason}", yellow=True)
+    if config.getoption("--real-data"):
+        reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+        ran = sum(1 for report in reports if "real_data" in report.keywords and report.when == "call")
+        terminalreporter.write_line(f"{ran} real_data tests ran")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    marks = left_out(config)
+    excluded = [item for item in items if any(item.get_closest_marker(mark) for mark in marks)]
+    if excluded:
+        items[:] = [item for item in items if item not in excluded]
+        config.hook.pytest_deselected(items=excluded)
+
+
+@pytest.fixture(scope="session")
+def real_data(request: pytest.FixtureRequest) -> Path:
+    """Return the directory given by --real-data."""
+    return Path(request.config.getoption("--real-data")).resolve()

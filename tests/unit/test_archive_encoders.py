@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import random
+import zlib
+from itertools import pairwise
+
+import pytest
+import zstandard
+
+from depositd.archive.encoders import decode, encoder_for
+from depositd.archive.tar import FRAME_MOST_BYTES
+from depositd.errors import ArchiveInvalid
+
+FRAMES = [random.Random(seed).randbytes(40_000) + bytes(20_000) for seed in range(3)]
+PLAIN = b"".join(FRAMES)
+COMPRESSED = ["zstd", "gzip", "bzip2"]
+
+
+def encode(compression: str) -> bytes:
+    encoder = encoder_for(compression, 1)
+    return b"".join([*(bytes(encoder.encode(memoryview(frame))) for frame in FRAMES), encoder.finish()])
+
+
+def blocks(data: bytes, size: int) -> list[bytes]:
+    cuts = [*range(0, len(data), size), len(data)]
+    return [data[start:stop] for start, stop in pairwise(cuts)]
+
+
+@pytest.mark.parametrize("compression", [*COMPRESSED, "none"])
+@pytest.mark.parametrize("size", [1, 37, 4096, 1 << 20])
+def test_round_trip_for_any_size_of_block(compression, size):
+    encoded = encode(compression)
+    assert b"".join(decode(compression, blocks(encoded, max(size, len(encoded) // 5000)))) == PLAIN
+
+
+@pytest.mark.parametrize("compression", COMPRESSED)
+def test_a_cut_inside_a_frame_or_stream_is_found(compression):
+    encoded = encode(compression)
+    for stop in range(1, len(encoded), 997):
+        with pytest.raises(ArchiveInvalid, match="cut off"):
+            list(decode(compression, [encoded[:stop]]))
+
+
+@pytest.mark.parametrize("compression", COMPRESSED)
+@pytest.mark.parametrize("size", [1 << 20, 64])
+def test_what_follows_the_end_is_found(compression, size):
+    with pytest.raises(ArchiveInvalid, match=r"follows|damaged"):
+        list(decode(compression, blocks(encode(compression) + b"x" * 64, size)))
+
+
+def test_nothing_at_all_is_no_stream():
+    for compression in ("gzip", "bzip2"):
+        with pytest.raises(ArchiveInvalid, match="cut off"):
+            list(decode(compression, []))
+
+
+def test_damage_to_content_is_found_by_the_frames_own_checksum():
+    encoded = bytearray(encode("zstd"))
+    encoded[len(encoded) // 2] ^= 0x10
+    with pytest.raises(ArchiveInvalid, match="zstd frame 2 is damaged"):
+        list(decode("zstd", [bytes(encoded)]))
+
+
+def test_every_frame_states_its_size_and_a_checksum():
+    encoder = encoder_for("zstd", 1)
+    for frame in FRAMES:
+        parameters = zstandard.get_frame_parameters(bytes(encoder.encode(memoryview(frame))))
+        assert parameters.has_checksum
+        assert parameters.content_size == len(frame) <= FRAME_MOST_BYTES
+
+
+def test_a_gzip_header_knows_no_time():
+    assert encode("gzip")[4:8] == bytes(4)
+    assert zlib.decompress(encode("gzip"), 31) == PLAIN
+
+
+def test_highly_compressible_streams_are_decoded_in_bounded_steps():
+    encoder = encoder_for("gzip", 1)
+    encoded = bytes(encoder.encode(memoryview(bytes(50 << 20)))) + encoder.finish()
+    sizes = [len(block) for block in decode("gzip", [encoded])]
+    assert sum(sizes) == 50 << 20
+    assert max(sizes) <= 1 << 20
+
+
+def test_a_zip_holds_no_tar():
+    with pytest.raises(ValueError, match="no tar"):
+        encoder_for("zip", 6)
+    with pytest.raises(ValueError, match="no tar"):
+        decode("zip", [])
