@@ -1,1 +1,106 @@
-"""destinations."""
+"""The destinations, by the name of their type in the config.
+
+A new one is a file or folder beside these and one line in :data:`DESTINATIONS`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from depositd.destinations.base import Destination
+from depositd.destinations.body import TokenBucket
+from depositd.destinations.directory import DirectoryDestination
+from depositd.destinations.http import utc_now
+from depositd.destinations.proteindiffraction import Client as ProteinDiffractionClient
+from depositd.destinations.proteindiffraction import ProteinDiffraction
+from depositd.destinations.proteomicsqc import Client as ProteomicsQCClient
+from depositd.destinations.proteomicsqc import ProteomicsQC
+from depositd.destinations.settings import (
+    AnySettings,
+    DirectorySettings,
+    ProteinDiffractionSettings,
+    ProteomicsQCSettings,
+    ServerSettings,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The time, as the composition root hands it in."""
+
+    now: Callable[[], datetime] = utc_now
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def bucket(self, rate_bytes_per_s: float | None) -> TokenBucket | None:
+        """Return the rate limit of one destination, None where it has none."""
+        return TokenBucket(rate_bytes_per_s, clock=self.clock, sleep=self.sleep) if rate_bytes_per_s else None
+
+
+def _proteindiffraction(name: str, settings: ProteinDiffractionSettings, clocks: Clocks) -> Destination:
+    client = ProteinDiffractionClient(
+        settings.url,
+        credentials=settings.credentials,
+        ca_file=_ca_file(settings),
+        insecure_http=settings.insecure_http,
+        bucket=clocks.bucket(settings.rate_limit_bytes_per_s),
+        now=clocks.now,
+    )
+    return ProteinDiffraction(name, client, existing=settings.existing, poll_every_s=settings.poll_every_s)
+
+
+def _proteomicsqc(name: str, settings: ProteomicsQCSettings, clocks: Clocks) -> Destination:
+    client = ProteomicsQCClient(
+        settings.url,
+        credentials=settings.credentials,
+        ca_file=_ca_file(settings),
+        insecure_http=settings.insecure_http,
+        bucket=clocks.bucket(settings.rate_limit_bytes_per_s),
+        now=clocks.now,
+    )
+    return ProteomicsQC(
+        name,
+        client,
+        project=settings.project,
+        pipeline=settings.pipeline,
+        pid=settings.pid,
+        confirm_within_s=settings.confirm_within_s,
+        accept_archives=settings.accept_archives,
+        now=clocks.now,
+    )
+
+
+def _directory(name: str, settings: DirectorySettings, clocks: Clocks) -> Destination:
+    return DirectoryDestination(name, settings.path, bucket=clocks.bucket(settings.rate_limit_bytes_per_s))
+
+
+def _ca_file(settings: ServerSettings) -> str | None:
+    return os.fspath(settings.ca_file) if settings.ca_file else None
+
+
+DESTINATIONS: Mapping[str, Callable[[str, Any, Clocks], Destination]] = {
+    "proteindiffraction": _proteindiffraction,
+    "proteomicsqc": _proteomicsqc,
+    "directory": _directory,
+}
+"""How each type is built from its name in the config, its settings and the time."""
+
+
+def build(
+    name: str,
+    settings: AnySettings,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Destination:
+    """Return the configured destination; raises ConfigError for a URL that is none.
+
+    Nothing is contacted yet.  ``sleep`` is used by the rate limit alone.
+    """
+    return DESTINATIONS[settings.type](name, settings, Clocks(now, clock, sleep))

@@ -58,6 +58,10 @@ class Destination(Protocol):
     def idempotent(self) -> bool:
         """True where sending the same content again is recognised by the destination itself."""
 
+    @property
+    def publishes(self) -> bool:
+        """True where what is sent becomes public."""
+
     def packing(self, single_file: bool) -> Packing | None:
         """Return how a dataset is taken, None where it cannot be (a directory for ProteomicsQC)."""
 

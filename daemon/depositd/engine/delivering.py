@@ -52,13 +52,15 @@ class Tools:
     """What a step needs of the outside.
 
     ``progress`` is called with (done, total) bytes and may raise :class:`Interrupted`; ``chance`` in [0, 1) sets the
-    jitter of a retry; ``unforeseen`` hears of errors that nobody thought of.
+    jitter of a retry; ``unforeseen`` hears of errors that nobody thought of, ``paused`` of a destination that takes
+    nothing any more, once.
     """
 
     progress: Callable[[int, int], None]
     clock: Callable[[], datetime]
     chance: float
     unforeseen: Callable[[Exception], None]
+    paused: Callable[[Pause], None]
 
 
 def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> Delivery | None:
@@ -111,7 +113,9 @@ def _step(
     except Interrupted:
         return Fact(DeliveryEvent.POSTPONE, delivery.error, delivery.hint)
     except (AuthError, ConfigError) as error:
-        _pause(journal, destination, error, policy, tools.clock(), tools.chance)
+        pause = _pause_for(destination, error, policy, tools.clock(), tools.chance)
+        if journal.surroundings.pause(pause):
+            tools.paused(pause)
         return Fact(DeliveryEvent.POSTPONE)
     except (ArchiveInvalid, SourceChanged, FileNotFoundError) as error:
         journal.datasets.archive_lost(record.id, f"the archive is not what was packed: {error}", tools.clock())
@@ -167,31 +171,23 @@ def probe_paused(plan: Plan, journal: Journal, pause: Pause, now: datetime, chan
         destination.whoami()
     except (RemoteError, ConfigError, OSError) as error:
         policy = plan.config.retry_for(pause.destination)
-        _pause(journal, destination, error, policy, now, chance, failures=pause.failures + 1)
+        journal.surroundings.pause(_pause_for(destination, error, policy, now, chance, failures=pause.failures + 1))
         return False
     return journal.surroundings.resume(pause.destination)
 
 
-def _pause(
-    journal: Journal,
-    destination: Destination,
-    error: Exception,
-    policy: RetryPolicy,
-    now: datetime,
-    chance: float,
-    failures: int = 1,
-) -> None:
+def _pause_for(
+    destination: Destination, error: Exception, policy: RetryPolicy, now: datetime, chance: float, failures: int = 1
+) -> Pause:
     hint = error.hint if isinstance(error, DepositdError) else ""
     patient = RetryPolicy(policy.first_s, min(policy.longest_s, LONGEST_PAUSE_S))
-    journal.surroundings.pause(
-        Pause(
-            destination=destination.name,
-            reason=f"{destination.name} is paused: {printable(str(error), 300)}",
-            hint=f"{hint or 'mend the credentials'}; it is asked again by itself, and at once by depositd retry",
-            since=now,
-            failures=failures,
-            next_probe_at=now + timedelta(seconds=wait_s(patient, failures, chance)),
-        )
+    return Pause(
+        destination=destination.name,
+        reason=f"{destination.name} is paused: {printable(str(error), 300)}",
+        hint=f"{hint or 'mend the credentials'}; it is asked again by itself, and at once by depositd retry",
+        since=now,
+        failures=failures,
+        next_probe_at=now + timedelta(seconds=wait_s(patient, failures, chance)),
     )
 
 

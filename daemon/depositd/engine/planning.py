@@ -92,7 +92,7 @@ def gate(plan: Plan, journal: Journal, record: DatasetRecord, standing: Standing
             problems=[*wanted, *unfilled],
             packing=packing,
             hold_incomplete=rule is None or rule.on_incomplete != "deliver",
-            public=plan.config.destinations[delivery.destination].type == "proteindiffraction",
+            public=destination.publishes,
             twin=_twin(journal, destination, standing, packing),
             earlier=journal.deliveries.earlier_generation(delivery) if record.generation > 1 else None,
         )

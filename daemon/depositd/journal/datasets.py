@@ -16,6 +16,7 @@ from depositd.journal.records import (
     archive_of,
     dataset_of,
     frames_text,
+    harmless,
     json_text,
     pack_files,
     pack_members,
@@ -226,9 +227,9 @@ class DatasetFacts:
             connection.execute(
                 "UPDATE datasets SET pack_failures = pack_failures + 1, next_pack_at = ?, pack_error = ?,"
                 " pack_hint = ? WHERE id = ?",
-                (time_text(next_at), why, hint, dataset_id),
+                (time_text(next_at), harmless(why), harmless(hint), dataset_id),
             )
-            if row["pack_error"] != why:
+            if row["pack_error"] != harmless(why):
                 history.append(connection, dataset_id, None, "archiving waits", why, now)
 
     def archive_lost(self, dataset_id: int, why: str, now: datetime) -> None:
@@ -432,7 +433,7 @@ def _update_metadata(connection: sqlite3.Connection, dataset_id: int, sighting: 
     values: tuple[Any, ...] = (
         json_text(sighting.header),
         json_text(sighting.sidecar),
-        sighting.sidecar_problem,
+        harmless(sighting.sidecar_problem),
         json_text(sighting.metadata),
         dataset_id,
     )

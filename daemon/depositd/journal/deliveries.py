@@ -11,7 +11,7 @@ from typing import Any
 from depositd.errors import IllegalTransition
 from depositd.journal import history
 from depositd.journal.database import Database
-from depositd.journal.records import consents_of, delivery_of, json_text, time_text
+from depositd.journal.records import consents_of, delivery_of, harmless, json_text, time_text
 from depositd.model import DatasetState, Delivery, DeliveryState, HoldKind, Metadata
 from depositd.states import ENDED, DeliveryEvent, next_delivery_state
 
@@ -252,12 +252,12 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
         {
             "state": after,
             # what went well is told by the history; error and hint are for what somebody should know or do
-            "error": None if fact.event in _WENT_WELL else fact.reason,
-            "hint": None if fact.event in _WENT_WELL else fact.hint,
+            "error": None if fact.event in _WENT_WELL else harmless(fact.reason),
+            "hint": None if fact.event in _WENT_WELL else harmless(fact.hint),
             "hold": fact.hold,
             "consents": json_text(sorted(consents)),
-            "remote_id": fact.remote_id,
-            "remote_status": fact.remote_status,
+            "remote_id": harmless(fact.remote_id),
+            "remote_status": harmless(fact.remote_status),
             "attempted": int(fact.attempt),
             "failures": row["failures"] + 1 if fact.failure else 0,
             "next": time_text(fact.retry_at) if fact.retry_at else None,

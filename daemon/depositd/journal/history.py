@@ -6,6 +6,7 @@ import sqlite3
 from datetime import datetime
 
 from depositd.journal.records import time_text
+from depositd.units import printable
 
 
 def append(
@@ -16,8 +17,8 @@ def append(
     detail: str,
     now: datetime,
 ) -> None:
-    """Append one line inside the transaction that makes it true."""
+    """Append one line inside the transaction that makes it true; ``detail`` may come from disk or a server."""
     connection.execute(
         "INSERT INTO history (dataset_id, delivery_id, at, event, detail) VALUES (?, ?, ?, ?, ?)",
-        (dataset_id, delivery_id, time_text(now), str(event), detail),
+        (dataset_id, delivery_id, time_text(now), str(event), printable(detail)),
     )

@@ -23,6 +23,7 @@ from depositd.model import (
     Packing,
     VerdictKind,
 )
+from depositd.units import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,11 @@ def archive_of(row: sqlite3.Row) -> Archive:
         sha256=row["sha256"],
         members=unpack_members(row["members"]),
     )
+
+
+def harmless(text: str | None) -> str | None:
+    """Return what came from disk or a server as text that can be stored and shown: escaped, always UTF-8."""
+    return None if text is None else printable(text)
 
 
 def json_text(value: Any) -> str:

@@ -24,7 +24,7 @@ from depositd.engine.planning import Plan
 from depositd.engine.retention import remove_expired
 from depositd.engine.watching import Hands, SourceWatcher, sources
 from depositd.errors import ConfigError, JournalError
-from depositd.journal import DatasetRecord, Journal, Progress, Recorded, Standing
+from depositd.journal import DatasetRecord, Journal, Pause, Progress, Recorded, Standing
 from depositd.model import Delivery, DeliveryState
 from depositd.service.heartbeats import Heartbeats
 from depositd.service.workers import Pool
@@ -122,7 +122,6 @@ class Daemon:
         self._packers = Pool("archiver", PACKERS, self.worker_failed)
         self._deliverers: dict[str, Pool] = {}
         self._sources: list[_Source] = []
-        self._pauses_said: set[str] = set()
         self._plan = self._plan_of(config)
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -271,7 +270,6 @@ class Daemon:
             self._plan = self._plan_of(config)
             for name in self.journal.surroundings.pauses():
                 self.journal.surroundings.resume(name)
-            self._pauses_said.clear()
             self._start_sources()
             log.info("config reloaded", rules=len(config.rules), destinations=len(config.destinations))
         self._supervisor.notify(ready=True)
@@ -341,7 +339,7 @@ class Daemon:
         if current is None or current.delivery.state is not before.state:
             return  # an operator's word came between the list and this worker
         unforeseen = partial(self.worker_failed, f"deliverer to {before.destination}")
-        tools = Tools(progress, utc_now, self._random.random(), unforeseen)
+        tools = Tools(progress, utc_now, self._random.random(), unforeseen, self._paused)
         after = deliver(self._plan, self.journal, current, tools)
         self._transfer_ended(subject)
         if after is not None:
@@ -362,11 +360,9 @@ class Daemon:
             say(f"delivery {after.state}", **told)
         elif after.failures > before.failures:
             log.warning("delivery waits", **told)
-        paused = self.journal.surroundings.pauses()
-        for name, pause in paused.items():
-            if name not in self._pauses_said:
-                log.error(pause.reason, hint=pause.hint)
-        self._pauses_said = set(paused)
+
+    def _paused(self, pause: Pause) -> None:
+        log.error(pause.reason, hint=pause.hint)
 
     def _progress(self, subject: str, activity: str, budget_s: float) -> Callable[[int, int], None]:
         """Return a callback that beats, records progress now and then, and stops the work when the daemon stops."""
@@ -418,7 +414,6 @@ class Daemon:
         pause = self.journal.surroundings.pauses().get(destination)
         if pause is not None and probe_paused(self._plan, self.journal, pause, utc_now(), self._random.random()):
             log.info("destination takes deliveries again", to=destination)
-            self._pauses_said.discard(destination)
             self._wake.set()
 
     def _ping(self) -> None:

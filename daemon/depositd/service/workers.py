@@ -6,6 +6,9 @@ import queue
 import threading
 from collections.abc import Callable, Hashable
 
+COOL_DOWN_S = 5.0
+"""How long a worker rests after an error that nobody foresaw, so that a bug fills neither the log nor a core."""
+
 
 class Pool:
     """A fixed number of daemon threads; each piece of work has a key and runs at most once at a time.
@@ -18,6 +21,7 @@ class Pool:
         self.workers = workers
         self._name = name
         self._failed = failed
+        self._stopping = threading.Event()
         self._queue: queue.SimpleQueue[tuple[Hashable, Callable[[], None]] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._keys: set[Hashable] = set()
@@ -44,6 +48,7 @@ class Pool:
 
     def stop(self, timeout_s: float) -> bool:
         """Take no more work and wait for what is under way; False where some of it did not end in time."""
+        self._stopping.set()
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
@@ -57,6 +62,7 @@ class Pool:
                 work()
             except Exception as error:  # noqa: BLE001 - a worker outlives whatever its work does
                 self._failed(self._name, error)
+                self._stopping.wait(COOL_DOWN_S)
             finally:
                 with self._lock:
                     self._keys.discard(key)

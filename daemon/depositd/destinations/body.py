@@ -1,0 +1,242 @@
+"""Request bodies that know their exact length, how far they were sent, and whether they are what was promised.
+
+``requests`` would hold a file twice in memory; here it passes through in blocks of 1 MiB, is hashed on its way, and
+the closing boundary of the multipart body is withheld when the hash or the length differs from the archive's.  The
+server then has an unfinished request, and nothing wrong is ever stored whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Self
+from urllib.parse import urlencode
+
+from depositd.errors import ArchiveInvalid
+from depositd.model import Archive
+from depositd.units import printable
+
+BLOCK_BYTES = 1 << 20
+SMALLEST_BLOCK_BYTES = 1 << 14
+
+Progress = Callable[[int, int], None]
+"""Told the file's bytes handed to the connection, and all of them; may raise to stop the transfer."""
+
+
+class TokenBucket:
+    """A rate limit that all transfers to one destination share; safe to use from many threads.
+
+    Time that went unused is not saved up, so a limit is never exceeded by a burst.
+    """
+
+    def __init__(
+        self,
+        rate_bytes_per_s: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._rate_bytes_per_s = rate_bytes_per_s
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._free_at_s = clock()
+
+    @property
+    def block_bytes(self) -> int:
+        """A quarter of a second's worth, so that a slow limit still moves evenly."""
+        return max(SMALLEST_BLOCK_BYTES, min(BLOCK_BYTES, int(self._rate_bytes_per_s / 4)))
+
+    def take(self, size_bytes: int) -> None:
+        """Wait until ``size_bytes`` may be sent."""
+        with self._lock:
+            now_s = self._clock()
+            start_s = max(self._free_at_s, now_s)
+            self._free_at_s = start_s + size_bytes / self._rate_bytes_per_s
+        if start_s > now_s:
+            self._sleep(start_s - now_s)
+
+
+def _open_unbuffered(path: str) -> BinaryIO:
+    return open(path, "rb", buffering=0)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A file to be sent: ``md5`` is what its content must hash to, None where nobody knows it yet."""
+
+    path: str
+    name: str
+    size_bytes: int
+    md5: str | None = None
+    opener: Callable[[str], BinaryIO] = _open_unbuffered
+
+    @classmethod
+    def of_path(cls, path: str | os.PathLike[str], name: str | None = None) -> Self:
+        """Return the part for a file of one's own; raises OSError."""
+        text = os.fspath(path)
+        return cls(path=text, name=name or os.path.basename(text), size_bytes=os.stat(text).st_size)
+
+    @classmethod
+    def of_archive(cls, archive: Archive) -> Self:
+        """Return the part for a packed dataset, which must still be what was packed."""
+        return cls(path=archive.path, name=archive.name, size_bytes=archive.size_bytes, md5=archive.md5)
+
+
+class Body:
+    """A request body: some bytes, at most one file, some bytes.
+
+    ``began`` and ``whole`` tell how much of it was handed to the connection; on them rests whether a failed request
+    may have been acted on.  There is deliberately no ``tell`` or ``seek``: nothing below may send it again.
+    """
+
+    def __init__(
+        self,
+        content_type: str,
+        head: bytes,
+        file: FilePart | None = None,
+        tail: bytes = b"",
+        *,
+        bucket: TokenBucket | None = None,
+        on_progress: Progress | None = None,
+    ) -> None:
+        self.content_type = content_type
+        self._head = head
+        self._file = file
+        self._tail = tail
+        self._bucket = bucket
+        self._on_progress = on_progress
+        self._file_bytes = file.size_bytes if file else 0
+        self._stream: BinaryIO | None = None
+        self.rewind()
+
+    @classmethod
+    def json(cls, value: Any) -> Self:
+        """Return a JSON body."""
+        return cls("application/json", json.dumps(value, ensure_ascii=True, allow_nan=False).encode())
+
+    @classmethod
+    def form(cls, fields: Sequence[tuple[str, str]]) -> Self:
+        """Return a form body; a repeated name is a list."""
+        return cls("application/x-www-form-urlencoded", urlencode(fields, errors="surrogateescape").encode())
+
+    @classmethod
+    def multipart(
+        cls,
+        fields: Sequence[tuple[str, str]],
+        file_field: str,
+        file: FilePart,
+        *,
+        bucket: TokenBucket | None = None,
+        on_progress: Progress | None = None,
+        boundary: str | None = None,
+    ) -> Self:
+        """Return a ``multipart/form-data`` body with text fields and one file, which comes last."""
+        boundary = boundary or f"depositd-{secrets.token_hex(16)}"
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
+            for name, value in fields
+        ]
+        parts.append(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file_field)}"; '
+            f'filename="{_quoted(file.name)}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+        )
+        head = "".join(parts).encode("utf-8", "surrogateescape")
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        content_type = f"multipart/form-data; boundary={boundary}"
+        return cls(content_type, head, file, tail, bucket=bucket, on_progress=on_progress)
+
+    @property
+    def began(self) -> bool:
+        """True once a byte was handed to the connection."""
+        return self._at > 0
+
+    @property
+    def whole(self) -> bool:
+        """True once the last byte was handed to the connection."""
+        return self._at == len(self)
+
+    def rewind(self) -> None:
+        """Start again from the first byte, after an answer that says that nothing was done."""
+        self.close()
+        self._at = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def __len__(self) -> int:
+        return len(self._head) + self._file_bytes + len(self._tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self.read():
+            yield block
+
+    def read(self, size: int = BLOCK_BYTES) -> bytes:
+        """Return the next bytes, at most ``size`` and at most 1 MiB; raises ArchiveInvalid where the file changed."""
+        most = min(size, BLOCK_BYTES) if size > 0 else BLOCK_BYTES
+        file_at = self._at - len(self._head)
+        tail_at = file_at - self._file_bytes
+        if file_at < 0:
+            block = self._head[self._at : self._at + most]
+        elif tail_at < 0:
+            block = self._file_block(min(most, -tail_at))
+        else:
+            if tail_at == 0 and self._file is not None:
+                self._check_file(self._file)
+            block = self._tail[tail_at : tail_at + most]
+        self._at += len(block)
+        if self._on_progress and tail_at < 0 <= file_at:
+            self._on_progress(file_at + len(block), self._file_bytes)
+        return block
+
+    def _file_block(self, most: int) -> bytes:
+        if self._bucket is not None:
+            most = min(most, self._bucket.block_bytes)
+        block = self._from_file(most)
+        if not block:
+            sent_bytes = self._at - len(self._head)
+            raise self._changed(f"ends after {sent_bytes:,} of {self._file_bytes:,} bytes")
+        self._md5.update(block)
+        if self._bucket is not None:
+            self._bucket.take(len(block))
+        return block
+
+    def _check_file(self, file: FilePart) -> None:
+        if self._from_file(1):
+            raise self._changed(f"has grown beyond its {self._file_bytes:,} bytes")
+        self.close()
+        md5 = self._md5.hexdigest()
+        if file.md5 is not None and md5 != file.md5:
+            raise self._changed(f"has MD5 {md5} instead of {file.md5}")
+
+    def _from_file(self, most: int) -> bytes:
+        assert self._file is not None
+        try:
+            if self._stream is None:
+                self._stream = self._file.opener(self._file.path)
+            return self._stream.read(most)
+        except OSError as error:
+            raise self._changed(f"cannot be read ({error.strerror or type(error).__name__})") from error
+
+    def _changed(self, what: str) -> ArchiveInvalid:
+        assert self._file is not None
+        self.close()
+        return ArchiveInvalid(
+            f"{printable(self._file.name)} {what}, so its upload was broken off before the server could keep it",
+            hint="the dataset is packed again and sent then",
+        )
+
+
+def _quoted(name: str) -> str:
+    """Return a name for a quoted string of a multipart header, escaped as browsers do."""
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,284 @@
+"""A verified copy in another directory: another disk, a mounted share, a tape system's inbox.
+
+The archive is copied beside its future name, forced to the disk, read back and compared, and only then given its name.
+Nothing is ever overwritten, and the directory itself is never created: an unmounted share must not fill the disk
+below its mount point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from depositd.destinations.base import Outcome, Report
+from depositd.destinations.body import BLOCK_BYTES, TokenBucket
+from depositd.errors import ArchiveInvalid, Rejected, Unavailable
+from depositd.model import Archive, Delivery, Metadata, Packing, Problem
+from depositd.states import DeliveryEvent
+from depositd.units import printable, show_size
+
+COPY_BLOCK_BYTES = 4 * BLOCK_BYTES
+LONGEST_NAME_BYTES = 255
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
+
+_HINTS = {
+    errno.ENOENT: "mount or create the directory; depositd does not create it by itself",
+    errno.ENOTDIR: "the path in the config is not a directory",
+    errno.ENOSPC: "free some space; it is tried again by itself",
+    errno.EDQUOT: "free some of the quota; it is tried again by itself",
+    errno.EACCES: "let the user of the daemon write there; it is tried again by itself",
+    errno.EPERM: "let the user of the daemon write there; it is tried again by itself",
+    errno.EROFS: "mount it writable, and add it to ReadWritePaths= of the unit; it is tried again by itself",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """What a file's content is known by."""
+
+    sha256: str
+    md5: str
+
+
+class DirectoryDestination:
+    """One configured directory.  Every OSError becomes Unavailable: disks come back, and nothing is lost meanwhile."""
+
+    def __init__(self, name: str, path: str | os.PathLike[str], *, bucket: TokenBucket | None = None) -> None:
+        self._name = name
+        self._path = os.fspath(path)
+        self._bucket = bucket
+
+    @property
+    def name(self) -> str:
+        """The name in the config."""
+        return self._name
+
+    @property
+    def idempotent(self) -> bool:
+        """True: a copy that is there is recognised by its content."""
+        return True
+
+    @property
+    def publishes(self) -> bool:
+        """False: a directory is as public as its permissions."""
+        return False
+
+    def packing(self, single_file: bool) -> Packing | None:
+        """Return ARCHIVE."""
+        del single_file
+        return Packing.ARCHIVE
+
+    def problems(self, metadata: Metadata) -> list[Problem]:
+        """Return nothing: a directory asks for no metadata."""
+        del metadata
+        return []
+
+    def whoami(self) -> str:
+        """Say where copies go and how much room is there; raises Unavailable where they could not be written."""
+        with self._unavailable():
+            self._check_directory()
+            if not os.access(self._path, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._path)
+            free = shutil.disk_usage(self._path).free
+        return f"copies go to {printable(self._path)}, which has {show_size(free)} free"
+
+    def step(self, delivery: Delivery, archive: Archive, metadata: Metadata, report: Report) -> Outcome:
+        """Copy the archive, or find it there.  Raises Unavailable, ArchiveInvalid, or Rejected for a foreign file."""
+        del metadata
+        with self._unavailable():
+            self._check_directory()
+            final, there = self._free_name(archive)
+            part = self._part_path(archive, delivery)
+            if there:
+                _remove(part)
+                _fsync_directory(self._path)
+                return _delivered(final, "is there already, with the same content")
+            try:
+                self._copy(archive, part, report.progress)
+                _give_name(part, final)
+            except BaseException:
+                _remove(part)
+                raise
+            _fsync_directory(self._path)
+        return _delivered(final, f"is a copy whose {archive.size_bytes:,} bytes were read back and compared")
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+    def _check_directory(self) -> None:
+        if not stat.S_ISDIR(os.stat(self._path).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._path)
+
+    def _free_name(self, archive: Archive) -> tuple[str, bool]:
+        """Return the path for the copy, and whether it is there: a name that is taken gets a piece of the hash."""
+        for name in (archive.name, with_hash(archive.name, archive.sha256)):
+            path = os.path.join(self._path, name)
+            try:
+                found = os.lstat(path)
+            except FileNotFoundError:
+                return path, False
+            same_size = stat.S_ISREG(found.st_mode) and found.st_size == archive.size_bytes
+            if same_size and _hashes(path).sha256 == archive.sha256:
+                return path, True
+        raise Rejected(
+            f"{printable(path)} is there with another content than its name says",
+            hint="look at that file, move it away if it is not wanted, then retry",
+        )
+
+    def _part_path(self, archive: Archive, delivery: Delivery) -> str:
+        """Return a hidden name of this delivery's own, so that two datasets of one name do not write into one file."""
+        name = f".{archive.name}.{delivery.id}.part"
+        if len(os.fsencode(name)) > LONGEST_NAME_BYTES:
+            name = f".{archive.sha256}.{delivery.id}.part"
+        return os.path.join(self._path, name)
+
+    def _copy(self, archive: Archive, part: str, on_progress: Callable[[int, int], None]) -> None:
+        promised = Hashes(archive.sha256, archive.md5)
+        with _opened_source(archive) as source, _opened(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as target:
+            done_bytes, hashes = 0, _Hasher()
+            while block := _read_source(source, archive):
+                _write_all(target, block)
+                hashes.update(block)
+                done_bytes += len(block)
+                if self._bucket is not None:
+                    self._bucket.take(len(block))
+                on_progress(min(done_bytes, archive.size_bytes), archive.size_bytes)
+            if hashes.result() != promised or done_bytes != archive.size_bytes:
+                raise ArchiveInvalid(
+                    f"{printable(archive.name)} in the spool is not what was packed "
+                    f"({done_bytes:,} of {archive.size_bytes:,} bytes, SHA-256 {hashes.result().sha256})",
+                    hint="the dataset is packed again and copied then",
+                )
+            os.fsync(target)
+            if hasattr(os, "posix_fadvise"):  # read back from the disk, not from the cache
+                os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)
+        if _hashes(part) != promised:
+            raise Unavailable(
+                f"{printable(part)} does not read back as it was written",
+                hint="check the disk or share below it; it is copied again by itself",
+            )
+
+    @contextmanager
+    def _unavailable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            what = error.strerror or type(error).__name__
+            number = error.errno or 0
+            where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else self._path
+            raise Unavailable(
+                f"{printable(where)}: {what}", hint=_HINTS.get(number, "check the disk or share; it is tried again")
+            ) from error
+
+
+def with_hash(name: str, sha256: str) -> str:
+    """Return a name with the first 8 digits of the hash before its suffix: ``lyso_1-0a1b2c3d.tar.zst``."""
+    stem, suffix = split_suffix(name)
+    return f"{stem}-{sha256[:8]}{suffix}"
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """Split a name before its suffix, where ``.tar.zst`` is one suffix."""
+    stem, suffix = os.path.splitext(name)
+    inner_stem, inner_suffix = os.path.splitext(stem)
+    return (inner_stem, inner_suffix + suffix) if inner_suffix == ".tar" else (stem, suffix)
+
+
+def _delivered(path: str, what: str) -> Outcome:
+    return Outcome(DeliveryEvent.DELIVERED, remote_id=path, remote_status="copied", reason=f"{printable(path)} {what}")
+
+
+def _give_name(part: str, final: str) -> None:
+    """Rename without overwriting, also when somebody else writes there at the same time."""
+    try:
+        os.link(part, final, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if os.path.lexists(final):  # a file system without hard links cannot do both at once
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from error
+        os.rename(part, final)
+        return
+    os.unlink(part)
+
+
+def _opened_source(archive: Archive) -> AbstractContextManager[int]:
+    return _opened(archive.path, os.O_RDONLY, lambda error: _unreadable(archive, error))
+
+
+def _read_source(source: int, archive: Archive) -> bytes:
+    try:
+        return os.read(source, COPY_BLOCK_BYTES)
+    except OSError as error:
+        raise _unreadable(archive, error) from error
+
+
+def _unreadable(archive: Archive, error: OSError) -> ArchiveInvalid:
+    return ArchiveInvalid(
+        f"{printable(archive.name)} cannot be read from the spool ({error.strerror})",
+        hint="the dataset is packed again and copied then",
+    )
+
+
+def _write_all(descriptor: int, block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class _Hasher:
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def update(self, block: bytes) -> None:
+        self._sha256.update(block)
+        self._md5.update(block)
+
+    def result(self) -> Hashes:
+        return Hashes(self._sha256.hexdigest(), self._md5.hexdigest())
+
+
+def _hashes(path: str) -> Hashes:
+    hashes = _Hasher()
+    with _opened(path, os.O_RDONLY) as descriptor:
+        while block := os.read(descriptor, COPY_BLOCK_BYTES):
+            hashes.update(block)
+    return hashes.result()
+
+
+@contextmanager
+def _opened(path: str, flags: int, failure: Callable[[OSError], Exception] | None = None) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if failure is None:
+            raise
+        raise failure(error) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _fsync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some shares cannot, and then there is nothing to be done
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,275 @@
+"""One HTTP session for one destination: what ``requests`` does by itself and must not is switched off here.
+
+No ``.netrc``, proxies or CA bundles from the environment, no redirects, no retries (the journal repeats, nothing
+below it does), no way to turn verification off, and no answer that is longer than memory should hold.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+
+from depositd import __version__
+from depositd.destinations.body import BLOCK_BYTES, Body
+from depositd.destinations.classify import (
+    Meanings,
+    Sent,
+    error_for_content,
+    error_for_exception,
+    error_for_status,
+    retry_after_s,
+    server_sentence,
+)
+from depositd.destinations.fields import Undocumented
+from depositd.errors import ConfigError
+from depositd.units import printable
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S = 60.0
+"""Also the time that each single send may take: a slow server must not look like a dead one."""
+
+READ_TIMEOUT_S = 120.0
+SLOWEST_SERVER_BYTES_PER_S = 10e6
+"""How fast a server is expected to decompress and hash what it has just received."""
+
+LARGEST_ANSWER_BYTES = 64 << 20
+
+
+def utc_now() -> datetime:
+    """Return the time; the default for scripts, the daemon hands in its own clock."""
+    return datetime.now(UTC)
+
+
+def read_timeout_s(body_bytes: int) -> float:
+    """Return how long an answer may take after the last byte of a body, in seconds."""
+    return READ_TIMEOUT_S + body_bytes / SLOWEST_SERVER_BYTES_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A documented status with its body, and the request that it answers."""
+
+    sent: Sent
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode("utf-8", "replace")
+
+
+class Session:
+    """HTTP to one server.
+
+    Raises ConfigError for a URL that would show credentials or that sends them in the clear.  ``adapter`` replaces
+    the network in tests; ``now`` is the wall clock, for ``Retry-After`` dates alone.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ca_file: str | None = None,
+        insecure_http: bool = False,
+        adapter: BaseAdapter | None = None,
+        now: Callable[[], datetime] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url = checked_url(url, insecure_http=insecure_http)
+        self.host = printable(urlsplit(self.url).netloc, 100)
+        self._now = now
+        self._clock = clock
+        self._secrets: set[str] = set()
+        self._requests = _Requests()
+        self._requests.trust_env = False
+        self._requests.verify = ca_file or True
+        self._requests.headers.update({"User-Agent": f"depositd/{__version__}", "Accept": "application/json"})
+        transport = adapter or _Adapter()
+        self._requests.mount("https://", transport)
+        self._requests.mount("http://", transport)
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies that the server set."""
+        return {cookie.name: cookie.value or "" for cookie in self._requests.cookies}
+
+    def forget_cookies(self) -> None:
+        """Become a stranger to the server."""
+        self._requests.cookies.clear()
+
+    def keep_secret(self, *secrets: str) -> None:
+        """Never show these, not even when the server repeats them."""
+        self._secrets.update(secret for secret in secrets if secret)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        expected: Collection[int],
+        body: Body | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = True,
+        means: Meanings | None = None,
+    ) -> Answer:
+        """Send one request, once, and return its documented answer.
+
+        ``repeatable`` is False for what must not happen twice.  ``means`` says what statuses stand for at this
+        endpoint where it differs from the table in :mod:`depositd.destinations.classify`.  Raises RemoteError, and
+        whatever the body raises while it is read.
+        """
+        url = f"{self.url}/{path.lstrip('/')}" + (f"?{urlencode(query)}" if query else "")
+        timeout_s = read_timeout_s(len(body) if body else 0)
+        response: requests.Response | None = None
+        with self._classified(method, url, body, repeatable, timeout_s):
+            response = self._requests.request(
+                method,
+                url,
+                data=body,
+                headers={**(headers or {}), **({"Content-Type": body.content_type} if body else {})},
+                timeout=(CONNECT_TIMEOUT_S, timeout_s),
+                allow_redirects=False,
+                stream=True,
+            )
+            content, cut = _content(response, self._clock() + timeout_s, self._clock)
+        answer = Answer(
+            _sent(self.host, method, url, body, repeatable), response.status_code, response.headers, content
+        )
+        if answer.status not in expected:
+            raise error_for_status(
+                answer.status,
+                answer.sent,
+                self._sentence(answer),
+                retry_after_s=retry_after_s(answer.headers.get("Retry-After"), self._now()),
+                means=means,
+            )
+        if cut:
+            self.undocumented(answer, f"its body is longer than {LARGEST_ANSWER_BYTES:,} bytes or does not end")
+        return answer
+
+    def read(self, answer: Answer, parse: Callable[[Any], T]) -> T:
+        """Return the answer's JSON as ``parse`` reads it; raises RemoteError where it is not the documented body."""
+        try:
+            return parse(json.loads(answer.content))
+        except Undocumented as error:
+            self.undocumented(answer, str(error))
+        except (ValueError, RecursionError):
+            self.undocumented(answer, "the body is not JSON")
+
+    def undocumented(self, answer: Answer, what: str) -> NoReturn:
+        """Raise the error for a success whose body is not the documented one."""
+        raise error_for_content(answer.status, answer.sent, what, self._sentence(answer))
+
+    def close(self) -> None:
+        """Release connections."""
+        self._requests.close()
+
+    def _sentence(self, answer: Answer) -> str:
+        return server_sentence(answer.headers.get("Content-Type", ""), answer.content, tuple(self._secrets))
+
+    @contextmanager
+    def _classified(
+        self, method: str, url: str, body: Body | None, repeatable: bool, timeout_s: float
+    ) -> Iterator[None]:
+        """Turn what the network raises into our errors; the cause is cut off, for it may hold headers."""
+        try:
+            yield
+        except (requests.RequestException, HTTPError, OSError) as error:
+            sent = _sent(self.host, method, url, body, repeatable)
+            raise error_for_exception(error, sent, timeout_s) from None
+        finally:
+            if body is not None:
+                body.close()
+
+
+def checked_url(url: str, *, insecure_http: bool = False) -> str:
+    """Return a server's base URL without a trailing slash; raises ConfigError with what would be right."""
+    parts = urlsplit(url)
+    try:
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(["the url holds a username or password (use token, or username and password)"])
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        raise ConfigError([f"{printable(url, 200)!r} is not a server's url (such as https://example.org/api/v1/)"])
+    if parts.scheme == "http" and not insecure_http and not _is_loopback(host):
+        raise ConfigError(
+            [f"{printable(url, 200)!r} would send credentials in the clear (use https, or set insecure_http: true)"]
+        )
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _sent(host: str, method: str, url: str, body: Body | None, repeatable: bool) -> Sent:
+    what = f"{method} {printable(urlsplit(url).path, 120)}"
+    if body is None:
+        # without a body the request is whole as soon as it begins, and nothing tells us whether it did
+        return Sent(host, what, repeatable, began=True, whole=True)
+    return Sent(host, what, repeatable, began=body.began, whole=body.whole)
+
+
+def _content(response: requests.Response, end_s: float, clock: Callable[[], float]) -> tuple[bytes, bool]:
+    """Return the answer's body and whether it was cut off, for it must neither fill the memory nor drip for ever."""
+    content = bytearray()
+    for block in response.iter_content(1 << 12):
+        content += block
+        if len(content) > LARGEST_ANSWER_BYTES or clock() > end_s:
+            response.close()
+            return bytes(content[:LARGEST_ANSWER_BYTES]), True
+    return bytes(content), False
+
+
+class _Requests(requests.Session):
+    """A session that follows nothing, not even to look where a redirect leads."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Say that no answer is a redirect."""
+        del resp
+        return None
+
+
+class _Adapter(HTTPAdapter):
+    """Large blocks (three times the throughput of http.client's 16 KiB), and TCP that notices a dead peer."""
+
+    def __init__(self) -> None:
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
+        """Make the pool with our blocks and socket options."""
+        super().init_poolmanager(
+            connections, maxsize, block, blocksize=BLOCK_BYTES, socket_options=_socket_options(), **pool_kwargs
+        )
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 8)):
+        if hasattr(socket, name):  # named differently, or absent, outside Linux
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options

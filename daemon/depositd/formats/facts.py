@@ -1,0 +1,137 @@
+"""What headers say, under one set of keys for every format.
+
+=================  =====================================================================
+key                meaning
+=================  =====================================================================
+detector           the detector's model, as its header names it
+detector_serial    its serial number
+instrument         the instrument (mass spectrometer, beamline end station)
+beamline           the beamline, where a header names one
+sample             the sample, as typed in by the user
+date               start of the acquisition as ISO 8601 in the instrument's own local time
+wavelength_A       wavelength, in ångström
+distance_mm        sample to detector, in millimetres
+exposure_s         exposure of one frame, in seconds
+frame_period_s     from the start of one frame to the start of the next, in seconds
+start_angle_deg    angle at which the frame (for a dataset: the first frame) begins, in degrees
+increment_deg      angle that one frame covers, in degrees
+beam_x_px          beam centre along the fast axis, in pixels
+beam_y_px          beam centre along the slow axis, in pixels
+pixel_x_um         pixel size along the fast axis, in micrometres
+width_px           pixels along the fast axis
+height_px          pixels along the slow axis
+frames             number of frames
+run_time_min       length of a chromatographic run, in minutes
+=================  =====================================================================
+
+A key is left out where a header does not say, or says something that is no finite number.  Texts are
+printable and at most 200 characters long: they come from files and go into pages, logs and requests.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from depositd.model import Metadata
+from depositd.units import printable
+
+KEYS = (
+    "detector",
+    "detector_serial",
+    "instrument",
+    "beamline",
+    "sample",
+    "date",
+    "wavelength_A",
+    "distance_mm",
+    "exposure_s",
+    "frame_period_s",
+    "start_angle_deg",
+    "increment_deg",
+    "beam_x_px",
+    "beam_y_px",
+    "pixel_x_um",
+    "width_px",
+    "height_px",
+    "frames",
+    "run_time_min",
+)
+"""Every key that *metadata* of a format can return."""
+
+LONGEST_TEXT = 200
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?", re.ASCII)
+_YEAR_FIRST = re.compile(r"(\d{4})[-/](\w{2,3})[-/](\d{1,2})[T ]\s*(\d{1,2}):(\d\d):(\d\d)(\.\d{1,9})?", re.ASCII)
+_YEAR_LAST = re.compile(r"(?:\w{3},? )?(\w{3})\s+(\d{1,2})\s+(\d{1,2}):(\d\d):(\d\d)(\.\d{1,9})?\s+(\d{4})", re.ASCII)
+
+
+def clean(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts without those that say nothing: None, empty texts and numbers that are not finite."""
+    kept: dict[str, Any] = {}
+    for key, value in said.items():
+        if isinstance(value, str):
+            shown = _shown(value.strip(" \t\r\n\0"))
+            if shown:
+                kept[key] = shown
+        elif isinstance(value, float):
+            if math.isfinite(value):
+                kept[key] = value
+        elif value is not None:
+            kept[key] = value
+    return kept
+
+
+def _shown(text: str) -> str:
+    """Return a printable text; the plain ASCII of most headers is that already."""
+    plain = len(text) <= LONGEST_TEXT and text.isascii() and text.isprintable()
+    return text if plain else printable(text, LONGEST_TEXT)
+
+
+def metadata_of(facts: Mapping[str, Any]) -> Metadata:
+    """Return those of a probe's facts that are metadata."""
+    return {key: facts[key] for key in KEYS if key in facts}
+
+
+def number(text: str | None, scale: float = 1.0) -> float | None:
+    """Return the first number in a text times ``scale``, or None where there is none."""
+    match = _NUMBER.search(text) if text else None
+    return _rounded(float(match[0]), scale) if match else None
+
+
+def _rounded(value: float, scale: float) -> float:
+    """Scale without the dust of binary fractions (0.172 m is 172 mm, not 171.99999999999997 mm)."""
+    return value if scale == 1.0 else float(f"{value * scale:.10g}")
+
+
+def scaled(value: float | None, scale: float) -> float | None:
+    """Return ``value * scale`` to ten digits, None for None."""
+    return None if value is None else _rounded(value, scale)
+
+
+def iso_date(text: str | None) -> str | None:
+    """Return the ISO 8601 form of a date as detectors write it, or None.
+
+    Known are ``2011-07-14T12:45:19.719``, ``2011/Jul/14 12:45:19.719`` (PILATUS) and
+    ``Tue Jun 26 09:43:09 2007`` (ADSC).
+    """
+    if not text:
+        return None
+    if match := _YEAR_FIRST.search(text):
+        year, month, day, hour, minute, second, fraction = match.groups()
+    elif match := _YEAR_LAST.search(text):
+        month, day, hour, minute, second, fraction, year = match.groups()
+    else:
+        return None
+    try:
+        month_number = int(month) if month.isdigit() else _MONTHS.index(month.lower()) + 1
+        microsecond = round(float(fraction or 0) * 1e6) % 1_000_000
+        moment = datetime(  # noqa: DTZ001 - the instrument's local time; headers name no zone
+            int(year), month_number, int(day), int(hour), int(minute), int(second), microsecond
+        )
+    except ValueError:
+        return None
+    return moment.isoformat(timespec="milliseconds" if fraction else "seconds")

@@ -1,0 +1,153 @@
+"""The header of a Thermo ``.raw`` file, as the unfinnigan project documents it.
+
+Signature ``01 A1`` and ``Finnigan`` in UTF-16; version u32 @36; start of acquisition FILETIME @40.  From @1356 the
+sequence row: 64 bytes of injection data, then texts (u32 count, UTF-16): 16, a u32, and 15 more from version 60 on;
+then 24 bytes and one text, and there stands the *raw file info*.  In it: +4 SYSTEMTIME, +20 u32 "in acquisition", +28
+u32 number of controllers, and a table of them at +36 (12 bytes each, below version 64) or +816 (16 bytes each), whose
+last field is the address of a *run header*: first and last scan u32 +8 and +12, end time f64 +80 (minutes),
+expected run time f64 +3720 (minutes).
+
+The run header also holds its own address (u32 +7396, from version 64 on u64 +7472) and those of the streams behind
+the scans (u32 +28, +36, +40, +7368, +7372; u64 +7408, +7424, +7432, +7448, +7456).  Where its own address is right the
+others are believed: the file must reach beyond them.  Checked on finished files of versions 57 and 63.
+"""
+
+from __future__ import annotations
+
+import struct
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from depositd.formats import facts
+from depositd.formats.reading import PARSE_ERRORS, Malformed, ReadAt, ends_early
+
+SIGNATURE = b"\x01\xa1" + "Finnigan".encode("utf-16-le")
+HEAD_BYTES = 1 << 16
+KNOWN_VERSIONS = range(57, 67)
+_SEQUENCE_ROW_TEXTS = 1356 + 64
+_LONGEST_TEXT = 4096
+_MOST_CONTROLLERS = 64
+_MS_CONTROLLER = 0
+_RUN_HEADER_BYTES = 7480
+_STREAMS_32 = ("<I", 7396, (28, 36, 40, 7368, 7372))
+_STREAMS_64 = ("<Q", 7472, (7408, 7424, 7432, 7448, 7456))
+"""Type of an address, offset of the run header's own, offsets of those of its streams."""
+_FIRST_64_BIT_VERSION = 64
+
+
+class Unknown(Exception):
+    """The structure is not one that is documented: nothing can be said, which is no fault of the file."""
+
+
+def parse(read_at: ReadAt, size_bytes: int) -> dict[str, Any]:
+    """Return the facts of a Thermo file; raises Unknown where it is not understood, Malformed where it is not whole."""
+    head = read_at(0, HEAD_BYTES)
+    if SIGNATURE.startswith(head):
+        raise Malformed("ends inside its signature", retry=True)
+    if not head.startswith(SIGNATURE):
+        raise Unknown("it carries no Finnigan signature")
+    version = int.from_bytes(head[36:40], "little")
+    if len(head) >= 40 and version not in KNOWN_VERSIONS:
+        raise Unknown(f"version {version} of the format is not known here")
+    try:
+        info_at = _raw_file_info(version, head)
+        info = read_at(info_at, 816 + 16 * _MOST_CONTROLLERS)
+        said = _facts(version, head, info)
+        addresses = _run_headers(version, info)
+    except PARSE_ERRORS as error:
+        if isinstance(error, struct.error) and size_bytes < HEAD_BYTES:
+            raise Malformed("ends inside its header", retry=True) from None
+        raise Unknown(f"its header cannot be followed ({error})") from None
+    if said["in_acquisition"]:
+        return said
+    return said | _runs(version, addresses, read_at, size_bytes, said)
+
+
+def _raw_file_info(version: int, head: bytes) -> int:
+    """Return the offset of the raw file info, behind the sequence row's texts."""
+    position = _skip_texts(head, _SEQUENCE_ROW_TEXTS, 16) + 4
+    if version >= 60:
+        position = _skip_texts(head, position, 15)
+    return _skip_texts(head, position + 24, 1)
+
+
+def _skip_texts(head: bytes, position: int, count: int) -> int:
+    for _ in range(count):
+        characters = int(struct.unpack_from("<I", head, position)[0])
+        if characters > _LONGEST_TEXT:
+            raise ValueError(f"a text of {characters:,} characters at byte {position:,}")
+        position += 4 + 2 * characters
+    return position
+
+
+def _facts(version: int, head: bytes, info: bytes) -> dict[str, Any]:
+    in_acquisition = int(struct.unpack_from("<I", info, 20)[0])
+    if in_acquisition not in (0, 1):
+        raise ValueError(f"an acquisition flag of {in_acquisition}")
+    return facts.clean({"version": version, "in_acquisition": bool(in_acquisition), "date": _date(head, info)})
+
+
+def _date(head: bytes, info: bytes) -> str | None:
+    """Return the local start time of the raw file info, or the UTC one of the audit trail."""
+    year, month, _weekday, day, hour, minute, second, _ms = struct.unpack_from("<8H", info, 4)
+    if 1990 <= year <= 2100:
+        return facts.iso_date(f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+    filetime = struct.unpack_from("<Q", head, 40)[0]
+    moment = datetime(1601, 1, 1, tzinfo=UTC) + timedelta(microseconds=filetime // 10)
+    return facts.iso_date(moment.isoformat())
+
+
+def _run_headers(version: int, info: bytes) -> list[tuple[int, int]]:
+    """Return (controller type, address of its run header) of each controller."""
+    count = int(struct.unpack_from("<I", info, 28)[0])
+    if count > _MOST_CONTROLLERS:
+        raise ValueError(f"{count:,} controllers")
+    layout, start = ("<3I", 36) if version < _FIRST_64_BIT_VERSION else ("<2IQ", 816)
+    entries = [struct.unpack_from(layout, info, start + index * struct.calcsize(layout)) for index in range(count)]
+    return [(kind, address) for kind, _index, address in entries]
+
+
+def _runs(
+    version: int, addresses: list[tuple[int, int]], read_at: ReadAt, size_bytes: int, said: dict[str, Any]
+) -> dict[str, Any]:
+    """Check every run header and return the facts of the mass spectrometer's, else of the first."""
+    if not addresses:
+        raise Malformed("names no instrument that recorded anything", retry=True, facts=said)
+    runs: list[dict[str, Any]] = []
+    for _kind, address in sorted(addresses, key=lambda entry: entry[0] != _MS_CONTROLLER):
+        if address == 0:
+            raise Malformed("has no run header yet", retry=True, facts=said)
+        if address >= size_bytes:
+            raise ends_early(size_bytes, address + 1, said)
+        header = read_at(address, _RUN_HEADER_BYTES)
+        _check_streams(version, header, address, size_bytes, said)
+        runs.append(_run(header))
+    run = runs[0]
+    if run["last_scan"] < run["first_scan"]:
+        raise Malformed(
+            f"ends at scan {run['last_scan']}, before its first scan {run['first_scan']}", retry=True, facts=said
+        )
+    return facts.clean(run)
+
+
+def _check_streams(version: int, header: bytes, address: int, size_bytes: int, said: dict[str, Any]) -> None:
+    kind, own_at, streams_at = _STREAMS_32 if version < _FIRST_64_BIT_VERSION else _STREAMS_64
+    if len(header) < own_at + struct.calcsize(kind):
+        raise Malformed("ends inside its run header", retry=True, facts=said)
+    if struct.unpack_from(kind, header, own_at)[0] != address:
+        return
+    last = max(struct.unpack_from(kind, header, offset)[0] for offset in streams_at)
+    if last >= size_bytes:
+        raise ends_early(size_bytes, last + 1, said)
+
+
+def _run(header: bytes) -> dict[str, Any]:
+    first, last = struct.unpack_from("<2I", header, 8)
+    end = struct.unpack_from("<d", header, 80)[0]
+    planned = struct.unpack_from("<d", header, 3720)[0]
+    return {
+        "first_scan": first,
+        "last_scan": last,
+        "run_time_min": end if 0 < end < 1e6 else None,
+        "planned_min": planned if 0 < planned < 1e6 else None,
+    }

@@ -1,0 +1,99 @@
+"""Thermo ``.raw`` files: one file is one dataset, and its header says whether it is still being acquired.
+
+A file without the Finnigan signature, or of an undocumented version, is judged by quiescence, and the verdict says
+so: other makers' single ``.raw`` files go to the same servers.  A run shorter than planned is said, not judged:
+methods are stopped on purpose.  Xcalibur renames what it could not finish to ``*_CORRUPTED.raw``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from depositd.formats import facts, thermo_header
+from depositd.formats.base import ContentCheck
+from depositd.formats.ladder import LONG_QUIET_S, Findings, Shortfall, broken_sentence, count_unread, decide
+from depositd.formats.names import is_temporary
+from depositd.formats.reading import ReadAt, guarded, probe_file, reader
+from depositd.model import Dataset, FileStat, Listing, Metadata, Probe, Quiet, Terms, Verdict, VerdictKind
+from depositd.units import printable, show_count, show_size
+
+_NAME = re.compile(r"(?P<stem>.+)\.raw", re.IGNORECASE | re.DOTALL)
+_CORRUPTED = re.compile(r".*_corrupted", re.IGNORECASE | re.DOTALL)
+_SHORT_RUN = 0.95
+
+
+class ThermoRaw:
+    """One ``.raw`` file."""
+
+    name = "thermo-raw"
+
+    def claims(self, directory: str) -> bool:
+        """Return False: a ``.raw`` directory is another maker's."""
+        return False
+
+    def group(self, listing: Listing) -> Iterable[Dataset]:
+        """Return one dataset for each ``.raw`` file."""
+        for file in listing.files:
+            match = None if is_temporary(file.name) else _NAME.fullmatch(file.name)
+            if match:
+                yield Dataset(match["stem"], self.name, listing.directory, file.name, file.path, (file,))
+
+    def probe(self, path: str, stat: FileStat) -> Probe | None:
+        """Read the header: its flag, its controllers, its scans."""
+        return probe_file(path, lambda descriptor, size: probe_header(reader(descriptor), size))
+
+    def judge(self, dataset: Dataset, probes: Mapping[str, Probe], quiet: Quiet, terms: Terms) -> Verdict:
+        """Judge by the header's own flag and addresses, else by quiescence."""
+        file = dataset.files[0]
+        said = probes[file.path].facts if file.path in probes else {}
+        findings = Findings(
+            (show_size(file.size_bytes), *_remarks(said)),
+            proven="last_scan" in said,
+            shortfall=_shortfall(dataset, probes, said),
+            unread=count_unread(dataset.files, probes),
+        )
+        return decide(dataset, findings, quiet, terms)
+
+    def metadata(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Metadata:
+        """Return the date and the run's length."""
+        probe = probes.get(dataset.files[0].path)
+        return facts.metadata_of(probe.facts) if probe else {}
+
+    def content_check(self, name: str) -> ContentCheck | None:
+        """Return None: the format carries no documented checksum."""
+        return None
+
+
+def probe_header(read_at: ReadAt, size_bytes: int) -> Probe:
+    """Return the probe of a file that ``read_at`` reads; what is not understood is a fact, not a problem."""
+    if size_bytes == 0:
+        return Probe("is empty", retry=True)
+    try:
+        return guarded(lambda: Probe(facts=thermo_header.parse(read_at, size_bytes)))
+    except thermo_header.Unknown as error:
+        return Probe(facts={"unknown": str(error)})
+
+
+def _shortfall(dataset: Dataset, probes: Mapping[str, Probe], said: Mapping[str, Any]) -> Shortfall | None:
+    file = dataset.files[0]
+    if _CORRUPTED.fullmatch(dataset.name):
+        return Shortfall(VerdictKind.ABORTED, f"the instrument itself named it {printable(file.name)}")
+    if file.size_bytes == 0:
+        return Shortfall(VerdictKind.ABORTED, f"{printable(file.name)} is empty", LONG_QUIET_S)
+    if sentence := broken_sentence(dataset.files, probes):
+        return Shortfall(VerdictKind.CORRUPT, sentence)
+    if said.get("in_acquisition"):
+        return Shortfall(VerdictKind.ABORTED, "its header says that acquisition goes on", LONG_QUIET_S)
+    return None
+
+
+def _remarks(said: Mapping[str, Any]) -> Iterable[str]:
+    if "unknown" in said:
+        yield f"not understood as a Thermo file: {printable(str(said['unknown']), 160)}"
+    if "last_scan" in said:
+        yield show_count(said["last_scan"] - said["first_scan"] + 1, "scan")
+    planned, ran = said.get("planned_min"), said.get("run_time_min")
+    if planned and ran and ran / planned < _SHORT_RUN:
+        yield f"ran {ran:.2f} of {planned:.2f} min planned"

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from dataclasses import replace
+
+import pytest
+from http_support import Recorder
+
+from depositd.destinations import directory
+from depositd.destinations.directory import DirectoryDestination, with_hash
+from depositd.errors import ArchiveInvalid, Rejected, Unavailable
+from depositd.model import Archive, Delivery, DeliveryState, Packing
+from depositd.states import DeliveryEvent
+
+CONTENT = b"frame" * 2_000_000
+
+
+@pytest.fixture
+def vault(tmp_path):
+    path = tmp_path / "vault"
+    path.mkdir()
+    return path
+
+
+def spooled(tmp_path, content: bytes = CONTENT, name: str = "lyso_1.tar.zst") -> Archive:
+    sha256, md5 = hashlib.sha256(content).hexdigest(), hashlib.md5(content).hexdigest()
+    path = tmp_path / sha256
+    path.write_bytes(content)
+    return Archive(str(path), name, Packing.ARCHIVE, len(content), md5, "0" * 32, sha256)
+
+
+def step(vault, archive, state=DeliveryState.WAITING, report=None, number=7):
+    delivery = Delivery(id=number, dataset_id=1, destination="vault", state=state)
+    return DirectoryDestination("vault", vault).step(delivery, archive, {}, report or Recorder())
+
+
+def names(vault):
+    return sorted(os.listdir(vault))
+
+
+def test_a_copy_is_whole_verified_and_alone(tmp_path, vault):
+    report = Recorder()
+    outcome = step(vault, spooled(tmp_path), report=report)
+    assert (outcome.event, outcome.remote_id) == (DeliveryEvent.DELIVERED, str(vault / "lyso_1.tar.zst"))
+    assert (vault / "lyso_1.tar.zst").read_bytes() == CONTENT
+    assert names(vault) == ["lyso_1.tar.zst"]
+    assert report.progressed[-1] == (len(CONTENT), len(CONTENT))
+    assert len(report.progressed) > 1
+
+
+@pytest.mark.parametrize("state", [DeliveryState.WAITING, DeliveryState.UNCONFIRMED])
+def test_a_copy_that_is_there_is_adopted_unchanged(state, tmp_path, vault):
+    archive = spooled(tmp_path)
+    step(vault, archive)
+    before = os.stat(vault / "lyso_1.tar.zst")
+    (vault / ".lyso_1.tar.zst.7.part").write_bytes(b"left by a crash")
+    outcome = step(vault, archive, state)
+    assert outcome.event is DeliveryEvent.DELIVERED
+    assert os.stat(vault / "lyso_1.tar.zst").st_ino == before.st_ino
+    assert names(vault) == ["lyso_1.tar.zst"]
+
+
+def test_another_dataset_of_the_same_name_stands_beside_it(tmp_path, vault):
+    first, second = spooled(tmp_path), spooled(tmp_path, b"other" * 2_000_000)
+    step(vault, first)
+    outcome = step(vault, second)
+    expected = f"lyso_1-{second.sha256[:8]}.tar.zst"
+    assert outcome.remote_id == str(vault / expected)
+    assert names(vault) == [expected, "lyso_1.tar.zst"]
+    assert (vault / "lyso_1.tar.zst").read_bytes() == CONTENT
+    assert step(vault, second).remote_id == str(vault / expected)
+
+
+def test_a_foreign_file_under_both_names_is_never_overwritten(tmp_path, vault):
+    archive = spooled(tmp_path)
+    for name in ("lyso_1.tar.zst", with_hash("lyso_1.tar.zst", archive.sha256)):
+        (vault / name).write_bytes(b"foreign")
+    with pytest.raises(Rejected) as caught:
+        step(vault, archive)
+    assert caught.value.hint
+    assert all((vault / name).read_bytes() == b"foreign" for name in names(vault))
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path, vault):
+    archive = spooled(tmp_path)
+    (vault / "lyso_1.tar.zst").symlink_to(archive.path)
+    outcome = step(vault, archive)
+    assert outcome.remote_id.endswith(f"-{archive.sha256[:8]}.tar.zst")
+
+
+def test_a_missing_directory_is_unavailable_and_not_created(tmp_path):
+    path = tmp_path / "not mounted"
+    with pytest.raises(Unavailable, match="No such file") as caught:
+        step(path, spooled(tmp_path))
+    assert "mount or create" in caught.value.hint
+    assert not path.exists()
+    with pytest.raises(Unavailable):
+        DirectoryDestination("vault", path).whoami()
+
+
+def test_a_file_in_the_place_of_the_directory_is_unavailable(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    with pytest.raises(Unavailable, match="Not a directory"):
+        step(path, spooled(tmp_path))
+
+
+@pytest.mark.parametrize("change", [b"frame", CONTENT[:-1] + b"X", CONTENT + b"X"])
+def test_a_spooled_archive_that_changed_is_not_copied(change, tmp_path, vault):
+    archive = spooled(tmp_path)
+    with open(archive.path, "wb") as stream:
+        stream.write(change)
+    with pytest.raises(ArchiveInvalid, match="not what was packed"):
+        step(vault, archive)
+    assert names(vault) == []
+
+
+def test_a_spooled_archive_that_is_gone_is_built_again(tmp_path, vault):
+    with pytest.raises(ArchiveInvalid, match="cannot be read from the spool"):
+        step(vault, replace(spooled(tmp_path), path=str(tmp_path / "gone")))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EACCES])
+def test_a_full_or_broken_disk_is_waited_for(number, tmp_path, vault, monkeypatch):
+    def fails(*_args):
+        raise OSError(number, os.strerror(number))
+
+    archive = spooled(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fails)
+        with pytest.raises(Unavailable, match=os.strerror(number)) as caught:
+            step(vault, archive)
+    assert caught.value.hint
+    assert names(vault) == []
+    assert step(vault, archive).event is DeliveryEvent.DELIVERED
+
+
+def test_what_does_not_read_back_is_no_copy(tmp_path, vault, monkeypatch):
+    archive = spooled(tmp_path)
+    real = os.fsync
+
+    def rots(descriptor: int) -> None:
+        real(descriptor)
+        os.pwrite(descriptor, b"rotten", 100)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", rots)
+        with pytest.raises(Unavailable, match="does not read back"):
+            step(vault, archive)
+    assert names(vault) == []
+
+
+def test_a_share_without_hard_links_works_too(tmp_path, vault, monkeypatch):
+    def fails(*_args, **_options):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", fails)
+    step(vault, spooled(tmp_path))
+    assert names(vault) == ["lyso_1.tar.zst"]
+    with pytest.raises(FileExistsError):
+        directory._give_name(str(vault / "x"), str(vault / "lyso_1.tar.zst"))
+
+
+def test_a_transfer_can_be_stopped_and_leaves_nothing(tmp_path, vault):
+    class Stopping(Recorder):
+        def progress(self, done_bytes: int, total_bytes: int) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        step(vault, spooled(tmp_path), report=Stopping())
+    assert names(vault) == []
+
+
+def test_names_of_full_length_fit(tmp_path, vault):
+    name = "x" * 247 + ".tar.zst"
+    assert step(vault, spooled(tmp_path, name=name)).remote_id == str(vault / name)
+
+
+def test_whoami_and_the_rest(vault):
+    destination = DirectoryDestination("vault", vault)
+    assert destination.whoami().startswith(f"copies go to {vault}, which has ")
+    assert destination.packing(single_file=True) is Packing.ARCHIVE
+    assert destination.problems({}) == []
+    assert destination.idempotent
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.tar.zst", "a-01234567.tar.zst"),
+        ("a.b.raw", "a.b-01234567.raw"),
+        ("a", "a-01234567"),
+        (".hidden", ".hidden-01234567"),
+        ("a.zip", "a-01234567.zip"),
+    ],
+)
+def test_the_hash_stands_before_the_suffix(name, expected):
+    assert with_hash(name, "0123456789abcdef") == expected

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import hashlib
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from python_multipart.multipart import MultipartParser
+
+from depositd.destinations.body import BLOCK_BYTES, Body, FilePart, TokenBucket
+from depositd.errors import ArchiveInvalid
+
+CONTENT = b"frame" * 1000
+
+
+class Zeros(io.RawIOBase):
+    """A file of zeros that exists nowhere."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.left = size_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        block = bytes(min(size, self.left))
+        self.left -= len(block)
+        return block
+
+
+def part(content: bytes = CONTENT, **changes) -> FilePart:
+    values = {
+        "path": "spool/a",
+        "name": "lyso_1.tar.zst",
+        "size_bytes": len(content),
+        "md5": hashlib.md5(content).hexdigest(),
+        "opener": lambda _path: io.BytesIO(content),
+        **changes,
+    }
+    return FilePart(**values)
+
+
+def multipart(file: FilePart, **options) -> Body:
+    return Body.multipart([("dataset_type", "pdb")], "dataset_file", file, boundary="B", **options)
+
+
+def test_the_bytes_are_those_of_a_multipart_form():
+    body = multipart(part(b"abc"))
+    expected = (
+        b'--B\r\nContent-Disposition: form-data; name="dataset_type"\r\n\r\npdb\r\n'
+        b'--B\r\nContent-Disposition: form-data; name="dataset_file"; filename="lyso_1.tar.zst"\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\nabc\r\n--B--\r\n"
+    )
+    assert b"".join(body) == expected
+    assert len(body) == len(expected)
+    assert body.content_type == "multipart/form-data; boundary=B"
+
+
+@given(content=st.binary(max_size=3000), size=st.integers(1, 700))
+def test_a_parser_gets_the_file_back_whatever_the_block_size(content, size):
+    body = multipart(part(content))
+    got = bytearray()
+    parser = MultipartParser(b"B", {"on_part_data": lambda data, start, end: got.extend(data[start:end])})
+    total = 0
+    while block := body.read(size):
+        assert len(block) <= size
+        total += len(block)
+        parser.write(block)
+    assert bytes(got) == b"pdb" + content
+    assert total == len(body)
+    assert body.whole
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ('a"b.raw', b'filename="a%22b.raw"'),
+        ("a\r\nX: y.raw", b'filename="a%0D%0AX: y.raw"'),
+        ("gl\u00fcck.raw", 'filename="gl\u00fcck.raw"'.encode()),
+        ("\udcff.raw", b'filename="\xff.raw"'),
+    ],
+)
+def test_a_name_cannot_break_out_of_its_header(name, shown):
+    head = b"".join(multipart(part(name=name)))
+    assert shown in head
+
+
+def test_it_knows_how_far_it_was_sent_and_starts_again_on_rewind():
+    body = multipart(part())
+    assert not body.began
+    first = body.read(10)
+    assert body.began
+    assert not body.whole
+    body.rewind()
+    assert not body.began
+    again = b"".join(body)
+    assert again.startswith(first)
+    assert CONTENT in again
+    assert body.whole
+
+
+def test_nothing_below_can_send_it_again_by_itself():
+    assert not hasattr(multipart(part()), "tell")
+    assert not hasattr(multipart(part()), "seek")
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        (part(md5="0" * 32), "has MD5"),
+        (part(size_bytes=len(CONTENT) + 1), "ends after 5,000 of 5,001 bytes"),
+        (part(size_bytes=len(CONTENT) - 1), "has grown beyond its 4,999 bytes"),
+    ],
+)
+def test_a_file_that_differs_never_gets_its_closing_boundary(file, what):
+    body = multipart(file)
+    sent = bytearray()
+    with pytest.raises(ArchiveInvalid, match=what) as caught:
+        sent.extend(byte for block in iter(lambda: body.read(100), b"") for byte in block)
+    assert caught.value.hint
+    assert b"--B--" not in sent
+    assert not body.whole
+
+
+def test_an_unreadable_file_is_no_network_error():
+    def gone(_path: str):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    with pytest.raises(ArchiveInvalid, match="cannot be read"):
+        list(multipart(part(opener=gone)))
+
+
+def test_an_empty_file_is_sent_as_such():
+    assert b"".join(multipart(part(b""))).endswith(b"\r\n\r\n\r\n--B--\r\n")
+
+
+def test_without_a_hash_to_compare_the_length_is_still_enforced():
+    with pytest.raises(ArchiveInvalid):
+        list(multipart(part(md5=None, size_bytes=1)))
+
+
+def test_blocks_are_one_mebibyte_and_progress_counts_the_file_alone():
+    size_bytes = 3 * BLOCK_BYTES + 5
+    told: list[tuple[int, int]] = []
+    file = part(size_bytes=size_bytes, md5=None, opener=lambda _path: Zeros(size_bytes))
+    blocks = [len(block) for block in multipart(file, on_progress=lambda done, total: told.append((done, total)))]
+    assert max(blocks) == BLOCK_BYTES
+    assert told == [(n * BLOCK_BYTES, size_bytes) for n in (1, 2, 3)] + [(size_bytes, size_bytes)]
+
+
+def test_progress_may_stop_the_transfer():
+    def stop(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    body = multipart(part(), on_progress=stop)
+    with pytest.raises(KeyboardInterrupt):
+        list(body)
+    assert not body.whole
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_a_rate_limit_is_kept_by_all_transfers_together():
+    clock = FakeClock()
+    bucket = TokenBucket(1_000_000, clock=clock, sleep=clock.sleep)
+    bodies = [
+        multipart(part(md5=None, size_bytes=2_000_000, opener=lambda _path: Zeros(2_000_000)), bucket=bucket)
+        for _ in range(2)
+    ]
+    readers = [iter(body) for body in bodies]
+    for _ in range(100):
+        for reader in readers:
+            next(reader, None)
+    assert all(body.whole for body in bodies)
+    assert 4.0 - 0.3 <= clock.now_s - 100.0 <= 4.0
+
+
+def test_idle_time_is_not_saved_up():
+    clock = FakeClock()
+    bucket = TokenBucket(1000, clock=clock, sleep=clock.sleep)
+    clock.now_s += 3600
+    before_s = clock.now_s
+    for _ in range(5):
+        bucket.take(1000)
+    assert clock.now_s - before_s == pytest.approx(4.0)
+
+
+def test_json_and_forms():
+    assert b"".join(Body.json({"a": [1]})) == b'{"a": [1]}'
+    form = Body.form([("run_keys", "rf1"), ("run_keys", "rf2"), ("p", "a&b")])
+    assert b"".join(form) == b"run_keys=rf1&run_keys=rf2&p=a%26b"
+    assert form.content_type == "application/x-www-form-urlencoded"

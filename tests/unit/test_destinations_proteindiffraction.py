@@ -1,0 +1,614 @@
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+
+import pytest
+from http_support import CANARY, FakeServer, Recorder, Reply, lost, texts_of
+
+from depositd.destinations.proteindiffraction import Client, ProteinDiffraction
+from depositd.destinations.proteindiffraction.metadata import payload, problems
+from depositd.destinations.proteindiffraction.records import MEANING, NEXT_ACTION
+from depositd.errors import (
+    ArchiveInvalid,
+    AuthError,
+    Conflict,
+    DepositdError,
+    NotFound,
+    Rejected,
+    Unavailable,
+    Unconfirmed,
+)
+from depositd.model import Archive, Delivery, DeliveryState, HoldKind, Packing
+from depositd.states import DELIVERY_TRANSITIONS, DeliveryEvent
+
+BASE = "/api/v1"
+AUTH = f"POST {BASE}/auth/token/"
+UPLOAD = f"POST {BASE}/upload/"
+SUBMIT = f"POST {BASE}/submit/"
+LIST = f"GET {BASE}/submissions/"
+ONE = f"GET {BASE}/submissions/tok1/"
+EQUIPMENT = f"GET {BASE}/equipment/"
+
+CONTENT = b"an archive"
+MD5 = hashlib.md5(CONTENT).hexdigest()
+INNER = "1" * 32
+METADATA = {"pdb_code": "1abc"}
+SYNCHROTRONS = [
+    {
+        "id": 25,
+        "short": "APS",
+        "fullname": "Advanced Photon Source",
+        "url": None,
+        "beamlines": [{"id": 42, "short": "24-ID-C", "fullname": None, "url": None}, {"id": 43, "short": "24-ID-E"}],
+    },
+    {"id": 7, "short": "ESRF", "fullname": "European Synchrotron Radiation Facility", "url": None, "beamlines": []},
+]
+
+
+def submission(status: str = "uploaded", md5hash: str = INNER, token: str = "tok1", **more):
+    return {"token": token, "status": status, "md5hash": md5hash, "pdbid": None, "status_details": None, **more}
+
+
+def uploaded(**more) -> Reply:
+    answer = {
+        "token": "tok1",
+        "md5hash": INNER,
+        "filename": "a.tar",
+        "size": 9,
+        "pdbid": "1ABC",
+        "is_pdb_exists": False,
+    }
+    return Reply(201, {**answer, **more})
+
+
+@pytest.fixture
+def archive(tmp_path) -> Archive:
+    path = tmp_path / "a.tar.zst"
+    path.write_bytes(CONTENT)
+    return Archive(str(path), "a.tar.zst", Packing.ARCHIVE, len(CONTENT), MD5, INNER, "0" * 64)
+
+
+def client(server: FakeServer, **options) -> Client:
+    return Client(f"https://pdi.example{BASE}/", adapter=server, **(options or {"token": CANARY}))
+
+
+def delivery(state: DeliveryState, **more) -> Delivery:
+    return Delivery(id=1, dataset_id=12, destination="irrmc", state=state, **more)
+
+
+def step(server, archive, state=DeliveryState.WAITING, metadata=METADATA, report=None, existing="hold", **more):
+    destination = ProteinDiffraction("irrmc", client(server), existing=existing, poll_every_s=60.0)
+    outcome = destination.step(delivery(state, **more), archive, metadata, report or Recorder())
+    assert (state, outcome.event) in DELIVERY_TRANSITIONS
+    assert outcome.reason
+    if outcome.event in (DeliveryEvent.HOLD, DeliveryEvent.FAILED):
+        assert outcome.hint
+    return outcome
+
+
+# --- the client ------------------------------------------------------------------------------------------
+
+
+def test_an_upload_is_sent_as_documented(archive):
+    server = FakeServer().on(UPLOAD, uploaded(new_field=1))
+    told = []
+    result = client(server).upload(archive.path, dataset_type="other", on_progress=lambda *done: told.append(done))
+    seen = server.last(UPLOAD)
+    assert seen.headers["Authorization"] == f"Token {CANARY}"
+    assert seen.headers["Content-Length"] == str(len(seen.body))
+    assert b'name="dataset_type"\r\n\r\nother' in seen.body
+    assert re.search(rb'name="dataset_file"; filename="a.tar.zst"\r\n.*\r\n\r\nan archive\r\n--', seen.body)
+    assert (result.token, result.md5hash, result.size_bytes, result.pdbid) == ("tok1", INNER, 9, "1ABC")
+    assert result.raw["new_field"] == 1
+    assert told == [(10, 10)]
+
+
+def test_submit_sends_json_without_what_is_not_known():
+    server = FakeServer().on(SUBMIT, Reply(200, {"status": "submitted", "token": "tok1"}))
+    client(server).submit("tok1", pdb_code="1ABC", project_title=None)
+    assert server.last(SUBMIT).json == {"token": "tok1", "pdb_code": "1ABC"}
+    assert server.last(SUBMIT).headers["Content-Type"] == "application/json"
+
+
+def test_the_list_keeps_its_order_and_unknown_fields():
+    server = FakeServer().on(LIST, Reply(200, [submission(token="new", extra=1), submission("odd", token="old")]))
+    listed = client(server).submissions()
+    assert [one.token for one in listed] == ["new", "old"]
+    assert listed[0].raw["extra"] == 1
+
+
+def test_equipment_and_delete():
+    server = FakeServer().on(EQUIPMENT, Reply(200, SYNCHROTRONS))
+    server.on(f"DELETE {BASE}/submissions/tok1/", Reply(204))
+    assert client(server).equipment()[0].beamlines[0].short == "24-ID-C"
+    assert client(server).delete("tok1") is None
+
+
+def test_a_token_cannot_leave_its_place_in_the_path():
+    server = FakeServer().on(f"GET {BASE}/submissions/..%2Fx%3Fy/", Reply(200, submission()))
+    assert client(server).submission("../x?y").token == "tok1"
+    with pytest.raises(ValueError, match="empty"):
+        client(server).delete("")
+
+
+def test_another_users_submission_does_not_pause_the_destination():
+    server = FakeServer().on(ONE, Reply(403, {"error": "belongs to another user"}))
+    with pytest.raises(Rejected):
+        client(server).submission("tok1")
+
+
+def test_a_wrong_url_is_no_statement_about_our_data():
+    with pytest.raises(Unavailable):
+        client(FakeServer().on(LIST, Reply(404, b"<title>Not Found</title>"))).submissions()
+    with pytest.raises(NotFound):
+        client(FakeServer().on(ONE, Reply(404, {"error": "no"}))).submission("tok1")
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", {}, {"token": ""}, {"token": 5, "md5hash": "x"}, [], None, {"token": "t"}, "text"]
+)
+def test_a_success_without_the_documented_body_is_unconfirmed(body, archive):
+    with pytest.raises(Unconfirmed):
+        client(FakeServer().on(UPLOAD, Reply(201, body))).upload(archive.path)
+
+
+@pytest.mark.parametrize("body", [{"results": []}, [{"token": "x"}], [1], b"[", "x"])
+def test_a_list_that_is_none_is_unavailable(body):
+    with pytest.raises(Unavailable):
+        client(FakeServer().on(LIST, Reply(200, body))).submissions()
+
+
+def test_username_and_password_are_exchanged_once_and_once_more_when_refused():
+    server = FakeServer()
+    server.on(AUTH, Reply(200, {"token": "first"}), Reply(200, {"token": "second", "email": "you@lab.edu"}))
+    server.on(LIST, Reply(200, []), Reply(401, {"error": "expired"}), Reply(200, []))
+    one = client(server, username="you@lab.edu", password="pass word")
+    one.submissions()
+    assert server.last(AUTH).body == b"username=you%40lab.edu&password=pass+word"
+    one.submissions()
+    assert [seen.headers.get("Authorization") for seen in server.seen] == [
+        None,
+        "Token first",
+        "Token first",
+        None,
+        "Token second",
+    ]
+    assert one.token == "second"
+
+
+def test_an_upload_that_is_refused_with_401_is_sent_whole_with_the_new_token(archive):
+    server = FakeServer().on(AUTH, Reply(200, {"token": "first"}), Reply(200, {"token": "second"}))
+    server.on(UPLOAD, Reply(401, {"error": "expired"}), uploaded())
+    client(server, username="you", password="pw").upload(archive.path)
+    first, second = [seen for seen in server.seen if seen.path.endswith("/upload/")]
+    assert first.body == second.body
+
+
+def test_a_token_that_is_refused_twice_is_refused():
+    server = FakeServer().on(AUTH, Reply(200, {"token": "t"})).on(LIST, Reply(401, {"error": "no"}))
+    with pytest.raises(AuthError):
+        client(server, username="you", password="pw").submissions()
+    assert server.count(LIST) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_wrong_password_is_an_auth_error_that_does_not_show_it(status):
+    server = FakeServer().on(AUTH, Reply(status, {"error": f"no user with password {CANARY}"}))
+    with pytest.raises(AuthError) as caught:
+        client(server, username="you", password=CANARY).submissions()
+    assert CANARY not in texts_of(caught.value)
+
+
+@pytest.mark.parametrize("token", [f"{CANARY}\n", f" {CANARY}", f"{CANARY}\u00e9", ""])
+def test_a_token_that_cannot_stand_in_a_header_is_not_shown(token):
+    with pytest.raises(AuthError) as caught:
+        client(FakeServer(), token=token).submissions()
+    assert CANARY not in texts_of(caught.value)
+
+
+def test_without_any_credentials_it_says_so():
+    with pytest.raises(AuthError, match="neither a token nor"):
+        client(FakeServer(), username="you").submissions()
+
+
+def test_results_do_not_show_the_token():
+    server = FakeServer().on(AUTH, Reply(200, {"token": CANARY, "user_id": 42, "email": "you@lab.edu"}))
+    account = client(server, username="you", password="pw").login()
+    assert account.token == CANARY
+    assert CANARY not in repr(account)
+    assert CANARY not in repr(client(server))
+
+
+def test_waiting_polls_over_unknown_statuses_to_the_end():
+    server = FakeServer().on(
+        ONE, *[Reply(200, submission(status)) for status in ("submitted", "curated", "validated", "published")]
+    )
+    slept, told = [], []
+    final = client(server).wait("tok1", on_progress=lambda one: told.append(one.status), sleep=slept.append, poll_s=5)
+    assert final.status == "published"
+    assert told == ["submitted", "curated", "validated", "published"]
+    assert slept == [5, 5, 5]
+
+
+def test_waiting_has_an_end():
+    server = FakeServer().on(ONE, Reply(200, submission("pending")))
+    now = [0.0]
+    with pytest.raises(Unavailable, match="'pending' after 2 min"):
+        client(server).wait("tok1", longest_s=120, sleep=lambda s: now.__setitem__(0, now[0] + s), clock=lambda: now[0])
+    assert server.count(ONE) == 3
+
+
+# --- waiting ---------------------------------------------------------------------------------------------
+
+
+def test_an_upload_asks_first_and_is_announced_before_its_first_byte(archive):
+    report = Recorder()
+
+    def accept(_seen):
+        assert len(report.baselines) == 1
+        return uploaded()
+
+    server = FakeServer().on(LIST, Reply(200, [submission(md5hash="f" * 32)])).on(UPLOAD, accept)
+    outcome = step(server, archive, report=report)
+    assert (outcome.event, outcome.remote_id, outcome.remote_status) == (DeliveryEvent.UPLOADED, "tok1", "uploaded")
+    assert report.progressed == [(10, 10)]
+    assert [seen.path for seen in server.seen] == [f"{BASE}/submissions/", f"{BASE}/upload/"]
+
+
+@pytest.mark.parametrize("hash_of_server", [MD5, INNER, INNER.upper()])
+def test_either_hash_is_ours(hash_of_server, archive):
+    server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded(md5hash=hash_of_server))
+    assert step(server, archive).event is DeliveryEvent.UPLOADED
+
+
+def test_a_third_hash_is_refused_with_all_of_them_shown(archive):
+    server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded(md5hash="e" * 32))
+    outcome = step(server, archive)
+    assert outcome.event is DeliveryEvent.FAILED
+    assert all(one in outcome.reason for one in ("e" * 32, MD5, INNER))
+    assert outcome.remote_id == "tok1"
+
+
+def test_a_refused_token_costs_nothing(archive):
+    server, report = FakeServer().on(LIST, Reply(401, {"error": f"bad {CANARY}"})), Recorder()
+    with pytest.raises(AuthError) as caught:
+        step(server, archive, report=report)
+    assert not report.baselines
+    assert CANARY not in texts_of(caught.value)
+
+
+def test_a_lost_answer_is_unconfirmed_and_sent_once(archive):
+    for reply in (lost(), Reply(500, b"x"), Reply(502, b"<title>Bad Gateway</title>"), Reply(200, {"token": "tok1"})):
+        server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, reply)
+        with pytest.raises(Unconfirmed):
+            step(server, archive)
+        assert server.count(UPLOAD) == 1
+
+
+def test_an_archive_that_changed_is_not_stored(archive):
+    server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded())
+    with pytest.raises(ArchiveInvalid):
+        step(server, replace(archive, md5="2" * 32))
+    assert server.count(UPLOAD) == 0
+
+
+@pytest.mark.parametrize("status", [400, 413, 415])
+def test_a_refused_upload_is_rejected(status, archive):
+    server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, Reply(status, {"error": "wrong file format"}))
+    with pytest.raises(Rejected, match="wrong file format"):
+        step(server, archive)
+
+
+def test_a_duplicate_of_ours_is_adopted(archive):
+    listed = Reply(200, []), Reply(200, [submission("validated")])
+    server = FakeServer().on(LIST, *listed).on(UPLOAD, Reply(409, {"error": "duplicate"}))
+    outcome = step(server, archive)
+    assert (outcome.event, outcome.remote_id, outcome.remote_status) == (DeliveryEvent.SUBMITTED, "tok1", "validated")
+
+
+def test_a_duplicate_of_somebody_else_is_said_so(archive):
+    server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, Reply(409, {"error": "duplicate"}))
+    outcome = step(server, archive)
+    assert outcome.event is DeliveryEvent.FAILED
+    assert "somebody else has deposited the same file" in outcome.hint
+
+
+def test_missing_metadata_is_held_before_gigabytes_are_sent(archive):
+    server = FakeServer().on(LIST, Reply(200, []))
+    outcome = step(server, archive, metadata={})
+    assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.METADATA)
+    assert "release 12 --set pdb_code=" in outcome.hint
+
+
+# --- an entry that has data already ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_an_existing_entry_is_held_after_the_upload(released, archive):
+    """A release that came before the upload approved the sending, not a second dataset for the entry."""
+    server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded(is_pdb_exists=True))
+    outcome = step(server, archive, released=released)
+    assert (outcome.event, outcome.hold, outcome.remote_id) == (DeliveryEvent.HOLD, HoldKind.SERVER, "tok1")
+    assert "1ABC" in outcome.reason
+    assert "depositd release 12" in outcome.hint
+
+
+def test_an_existing_entry_goes_on_where_the_rule_says_so(archive):
+    server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded(is_pdb_exists=True))
+    assert step(server, archive, existing="submit").event is DeliveryEvent.UPLOADED
+
+
+def test_an_existing_entry_goes_on_once_released(archive):
+    server = FakeServer().on(LIST, Reply(200, [submission(is_pdb_exists=True)]))
+    outcome = step(server, archive, released=True, remote_id="tok1")
+    assert (outcome.event, outcome.remote_id) == (DeliveryEvent.UPLOADED, "tok1")
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        [submission(is_pdb_exists=True)],
+        [submission(pdbid="1ABC"), submission("published", "a" * 32, "other", pdbid="1ABC")],
+    ],
+)
+def test_an_adopted_upload_of_an_existing_entry_is_held(listed, archive):
+    outcome = step(FakeServer().on(LIST, Reply(200, listed)), archive, DeliveryState.UNCONFIRMED, released=True)
+    assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.SERVER)
+
+
+# --- adopting, in each state -----------------------------------------------------------------------------
+
+ADOPTED = [
+    ("uploaded", DeliveryEvent.UPLOADED),
+    ("submitted", DeliveryEvent.SUBMITTED),
+    ("pending", DeliveryEvent.SUBMITTED),
+    ("validated", DeliveryEvent.SUBMITTED),
+    ("some_new_status", DeliveryEvent.SUBMITTED),
+    ("published", DeliveryEvent.DELIVERED),
+    ("error_no_data", DeliveryEvent.FAILED),
+    ("inconsistent_datasets", DeliveryEvent.FAILED),
+    ("header_not_readable", DeliveryEvent.FAILED),
+]
+
+
+@pytest.mark.parametrize("md5hash", [MD5, INNER])
+@pytest.mark.parametrize("state", [DeliveryState.WAITING, DeliveryState.UNCONFIRMED])
+@pytest.mark.parametrize(("status", "event"), ADOPTED)
+def test_what_is_there_is_adopted_by_its_status(status, event, state, md5hash, archive):
+    server = FakeServer().on(LIST, Reply(200, [submission(status, md5hash)]))
+    outcome = step(server, archive, state)
+    assert (outcome.event, outcome.remote_id, outcome.remote_status) == (event, "tok1", status)
+    assert server.count(UPLOAD) == 0
+
+
+def test_of_several_the_newest_that_has_not_failed_is_adopted(archive):
+    listed = [
+        submission("error_no_data", token="newest"),
+        submission("validated", token="newer"),
+        submission("published", token="old"),
+    ]
+    assert step(FakeServer().on(LIST, Reply(200, listed)), archive).remote_id == "newer"
+    failed = [submission("error_no_data", token="newest"), submission("error_no_data", token="old")]
+    assert step(FakeServer().on(LIST, Reply(200, failed)), archive).remote_id == "newest"
+
+
+def test_unconfirmed_and_not_there_is_absent_and_sends_nothing(archive):
+    server = FakeServer().on(LIST, Reply(200, [submission(md5hash="f" * 32)]))
+    assert step(server, archive, DeliveryState.UNCONFIRMED).event is DeliveryEvent.ABSENT
+    assert len(server.seen) == 1
+
+
+# --- uploaded --------------------------------------------------------------------------------------------
+
+
+def confirm(server, archive, metadata=METADATA, **more):
+    return step(server, archive, DeliveryState.UPLOADED, metadata, remote_id="tok1", **more)
+
+
+def test_an_upload_is_submitted_with_the_keys_of_the_api_alone(archive):
+    server = FakeServer().on(ONE, Reply(200, submission()))
+    server.on(SUBMIT, Reply(200, {"status": "submitted", "token": "tok1"}))
+    outcome = confirm(server, archive, {**METADATA, "wavelength_A": 1.0, "project_title": "Ten characters and more"})
+    assert (outcome.event, outcome.remote_status, outcome.again_s) == (DeliveryEvent.SUBMITTED, "submitted", 60.0)
+    assert server.last(SUBMIT).json == {
+        "token": "tok1",
+        "pdb_code": "1ABC",
+        "project_title": "Ten characters and more",
+    }
+
+
+@pytest.mark.parametrize(("status", "event"), ADOPTED[1:])
+def test_what_was_submitted_before_is_not_submitted_again(status, event, archive):
+    server = FakeServer().on(ONE, Reply(200, submission(status)))
+    assert confirm(server, archive).event is event
+    assert server.count(SUBMIT) == 0
+
+
+def test_a_submit_that_was_done_before_is_adopted(archive):
+    server = FakeServer().on(ONE, Reply(200, submission()), Reply(200, submission("pending")))
+    server.on(SUBMIT, Reply(409, {"error": "already processed"}))
+    assert confirm(server, archive).remote_status == "pending"
+
+
+@pytest.mark.parametrize("reply", [lost(), Reply(500, b""), Reply(200, b"<html>"), lost(take=0)])
+def test_a_lost_answer_to_submit_leads_to_a_question_first(reply, archive):
+    server = FakeServer().on(ONE, Reply(200, submission()), Reply(200, submission("submitted"))).on(SUBMIT, reply)
+    with pytest.raises(Unavailable):
+        confirm(server, archive)
+    assert confirm(server, archive).event is DeliveryEvent.SUBMITTED
+    assert server.count(SUBMIT) == 1
+
+
+@pytest.mark.parametrize("status", [400, 409, 413])
+def test_a_question_that_is_refused_does_not_fail_the_dataset(status, archive):
+    for request, state in (
+        (LIST, DeliveryState.WAITING),
+        (ONE, DeliveryState.UPLOADED),
+        (ONE, DeliveryState.SUBMITTED),
+    ):
+        with pytest.raises(Unavailable):
+            step(FakeServer().on(request, Reply(status, b"")), archive, state, remote_id="tok1")
+
+
+def test_an_upload_that_vanishes_while_it_is_submitted_is_absent(archive):
+    server = FakeServer().on(ONE, Reply(200, submission())).on(SUBMIT, Reply(404, {"error": "no"}))
+    assert confirm(server, archive).event is DeliveryEvent.ABSENT
+    assert poll(server, archive).event is DeliveryEvent.FAILED
+    server.on(SUBMIT, Reply(409, {"error": "done"})).on(ONE, Reply(200, submission()), Reply(404, {"error": "no"}))
+    assert confirm(server, archive).event is DeliveryEvent.ABSENT
+
+
+def test_an_upload_that_vanished_is_absent(archive):
+    assert confirm(FakeServer().on(ONE, Reply(404, {"error": "no"})), archive).event is DeliveryEvent.ABSENT
+
+
+def test_metadata_that_the_server_refuses_is_held_with_its_sentence(archive):
+    server = FakeServer().on(ONE, Reply(200, submission())).on(SUBMIT, Reply(400, {"error": "unknown PDB code"}))
+    outcome = confirm(server, archive)
+    assert (outcome.event, outcome.hold, outcome.remote_id) == (DeliveryEvent.HOLD, HoldKind.METADATA, "tok1")
+    assert "unknown PDB code" in outcome.reason
+
+
+def test_names_become_ids_through_the_servers_list_which_is_asked_once(archive):
+    server = FakeServer().on(ONE, Reply(200, submission())).on(EQUIPMENT, Reply(200, SYNCHROTRONS))
+    server.on(SUBMIT, Reply(200, {"status": "submitted", "token": "tok1"}))
+    destination = ProteinDiffraction("irrmc", client(server))
+    for name in ("aps", "advanced photon  source"):
+        metadata = {**METADATA, "synchrotron": name, "beamline": "24-id-c"}
+        destination.step(delivery(DeliveryState.UPLOADED, remote_id="tok1"), archive, metadata, Recorder())
+        assert server.last(SUBMIT).json["synchrotron_id"] == 25
+        assert server.last(SUBMIT).json["beamline_id"] == 42
+    assert server.count(EQUIPMENT) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "where", "nearest"),
+    [
+        ({"synchrotron": "APSS", "beamline": "24-ID-C"}, "synchrotron", "APS"),
+        ({"synchrotron": "Advanced Proton Source", "beamline": "x"}, "synchrotron", "Advanced Photon Source"),
+        ({"synchrotron": "APS", "beamline": "24IDC"}, "beamline", "24-ID-C"),
+        ({"synchrotron_id": 25, "beamline": "zzz"}, "beamline", "24-ID-C, 24-ID-E"),
+        ({"synchrotron": "ESRF", "beamline": "ID30"}, "beamline", "equipment_other"),
+    ],
+)
+def test_an_unknown_name_is_held_with_the_nearest_ones(names, where, nearest, archive):
+    server = FakeServer().on(ONE, Reply(200, submission())).on(EQUIPMENT, Reply(200, SYNCHROTRONS))
+    outcome = confirm(server, archive, {**METADATA, **names})
+    assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.METADATA)
+    assert outcome.reason.startswith(f"{where} the server knows no {where}")
+    assert nearest in outcome.hint
+
+
+# --- submitted -------------------------------------------------------------------------------------------
+
+
+def poll(server, archive, **more):
+    return step(server, archive, DeliveryState.SUBMITTED, remote_id="tok1", **more)
+
+
+@pytest.mark.parametrize(("status", "event"), ADOPTED[1:])
+def test_polling_follows_the_documents_statuses(status, event, archive):
+    outcome = poll(FakeServer().on(ONE, Reply(200, submission(status, status_details="3 of 4"))), archive)
+    assert (outcome.event, outcome.remote_status) == (event, status)
+    assert outcome.again_s == (60.0 if event is DeliveryEvent.SUBMITTED else None)
+    if event is DeliveryEvent.FAILED:
+        assert outcome.hint == NEXT_ACTION[status]
+        assert MEANING[status] in outcome.reason
+        assert "3 of 4" in outcome.reason
+
+
+def test_an_unknown_status_is_shown_harmlessly(archive):
+    outcome = poll(FakeServer().on(ONE, Reply(200, submission("odd\x1b[31m"))), archive)
+    assert outcome.remote_status == "odd\\x1b[31m"
+    assert "no document names" in outcome.reason
+
+
+def test_a_submission_that_vanished_fails(archive):
+    assert poll(FakeServer().on(ONE, Reply(404, {"error": "no"})), archive).event is DeliveryEvent.FAILED
+
+
+def test_a_server_that_forgot_the_submit_is_told_again(archive):
+    server = FakeServer().on(ONE, Reply(200, submission()))
+    server.on(SUBMIT, Reply(200, {"status": "submitted", "token": "tok1"}))
+    assert poll(server, archive).event is DeliveryEvent.SUBMITTED
+    server.on(SUBMIT, Reply(400, {"error": "no title"}))
+    assert poll(server, archive).event is DeliveryEvent.FAILED
+    server.on(SUBMIT, Reply(409, {"error": "already"}))
+    assert poll(server, archive).again_s == 60.0
+
+
+@pytest.mark.parametrize(
+    "state", [DeliveryState.HELD, DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.SKIPPED]
+)
+def test_states_that_wait_for_the_operator_have_no_step(state, archive):
+    with pytest.raises(ValueError, match="no next step"):
+        step(FakeServer(), archive, state)
+
+
+def test_whoami_and_remove():
+    server = FakeServer().on(LIST, Reply(200, [submission()]))
+    server.on(
+        f"DELETE {BASE}/submissions/tok1/", Reply(204), Reply(404, {"error": "no"}), Reply(409, {"error": "busy"})
+    )
+    destination = ProteinDiffraction("irrmc", client(server))
+    assert destination.whoami() == "pdi.example accepts our token and lists 1 submission of ours"
+    destination.remove("tok1")
+    destination.remove("tok1")
+    with pytest.raises(Conflict):
+        destination.remove("tok1")
+
+
+@pytest.mark.parametrize("request_", [LIST, UPLOAD, SUBMIT, ONE])
+@pytest.mark.parametrize(
+    "reply", [Reply(401, {"error": CANARY}), Reply(400, {"error": CANARY}), lost(), Reply(500, CANARY)]
+)
+def test_no_error_shows_the_token(request_, reply, archive):
+    server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded()).on(ONE, Reply(200, submission()))
+    server.on(SUBMIT, Reply(200, {"status": "submitted", "token": "tok1"})).on(request_, reply)
+    for state in (DeliveryState.WAITING, DeliveryState.UNCONFIRMED, DeliveryState.UPLOADED, DeliveryState.SUBMITTED):
+        try:
+            shown = repr(step(server, archive, state, remote_id="tok1"))
+        except DepositdError as error:
+            shown = texts_of(error)
+        assert CANARY not in shown
+
+
+# --- metadata --------------------------------------------------------------------------------------------
+
+WITHOUT_CODE = {"project_title": "A title of ten", "project_authors": "Smith J.", "equipment_other": "APS 24-ID-C"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "wrong"),
+    [
+        ({"pdb_code": "1abc"}, []),
+        ({"pdb_code": 1234}, []),
+        ({"pdb_code": "1abc", "dataset_type": "PDB"}, []),
+        (WITHOUT_CODE, []),
+        ({**WITHOUT_CODE, "dataset_type": "other"}, []),
+        ({**WITHOUT_CODE, "equipment_other": "", "synchrotron": "APS", "beamline_id": "42"}, []),
+        ({}, ["pdb_code"]),
+        ({"dataset_type": "other"}, ["project_title"]),
+        ({"pdb_code": "abcd"}, ["pdb_code"]),
+        ({"pdb_code": "1abcd"}, ["pdb_code"]),
+        ({"pdb_code": "1ab\u00e9"}, ["pdb_code"]),
+        ({"pdb_code": "1abc", "dataset_type": "raw"}, ["dataset_type"]),
+        ({"pdb_code": "1abc", "project_title": "short"}, ["project_title"]),
+        ({**WITHOUT_CODE, "project_authors": " "}, ["project_authors"]),
+        ({**WITHOUT_CODE, "equipment_other": None}, ["equipment_other"]),
+        ({"pdb_code": "1abc", "beamline": "24-ID-C"}, ["synchrotron"]),
+        ({"pdb_code": "1abc", "synchrotron_id": 25}, ["beamline"]),
+        ({"pdb_code": "1abc", "synchrotron_id": "APS", "beamline_id": 1}, ["synchrotron_id"]),
+    ],
+)
+def test_problems_name_the_key_and_what_would_be_right(metadata, wrong):
+    found = problems(metadata)
+    assert [problem.where for problem in found] == wrong
+    assert all(problem.what and problem.hint for problem in found)
+
+
+def test_the_payload_is_what_the_api_knows():
+    metadata = {**WITHOUT_CODE, "pdb_code": " 1abc", "dataset_type": "PDB", "detector": "EIGER", "synchrotron": "APS"}
+    assert payload(metadata) == {**WITHOUT_CODE, "pdb_code": "1ABC", "dataset_type": "pdb"}

@@ -1,0 +1,579 @@
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
+
+import pytest
+from http_support import CANARY, FakeServer, Recorder, Reply, lost, texts_of
+
+from depositd.destinations.proteomicsqc import Client, ProteomicsQC
+from depositd.destinations.proteomicsqc.delivery import Known, arrived, new_keys
+from depositd.destinations.proteomicsqc.pages import csrf_token, has_login_form, page_runs
+from depositd.destinations.proteomicsqc.records import qc_runs, sanitised, stem_of
+from depositd.errors import AuthError, DepositdError, NotFound, Rejected, Unavailable, Unconfirmed
+from depositd.model import Archive, Delivery, DeliveryState, HoldKind, Packing
+from depositd.states import DELIVERY_TRANSITIONS, DeliveryEvent
+
+NOW = datetime(2026, 11, 21, 2, 14, 7, tzinfo=UTC)
+UUID = "0a1b2c3d-0000-4000-8000-000000000001"
+PROJECTS = "POST /api/projects"
+PIPELINES = "POST /api/pipelines"
+UPLOAD = "POST /api/upload/raw"
+QC = "POST /api/qc-data"
+HOME = "GET /"
+LOGIN = "POST /"
+PAGE = "GET /proteomics/detail/demo-project/tmt-qc-demo"
+PAGE_2 = f"{PAGE}?page=2"
+CONTENT = b"thermo"
+NAME = "with space (1).raw"
+KEPT = "with_space_1.raw"
+
+
+def form(token: str, login: bool = True) -> bytes:
+    password = '<input type="password" name="password">' if login else ""
+    return f'<form><input type="hidden" name="csrfmiddlewaretoken" value="{token}">{password}</form>'.encode()
+
+
+def rows(*names: str, status: str = "queued") -> Reply:
+    cells = "".join(f'<tr data-run-name="{name}" data-overall-status="{status}"><td>{name}</td></tr>' for name in names)
+    return Reply(200, f"<table><tbody>{cells}</tbody></table>".encode())
+
+
+def columns(*runs: tuple[str, str], uploader: str = "you@lab.edu") -> Reply:
+    return Reply(
+        200,
+        {
+            "RawFile": [stem for stem, _ in runs],
+            "RunKey": [key for _, key in runs],
+            "Uploader": [uploader for _ in runs],
+        },
+    )
+
+
+def server_with(*, pipelines=None, qc=None, page=None) -> FakeServer:
+    server = FakeServer()
+    server.on(PROJECTS, Reply(201, [{"pk": 1, "slug": "demo-project", "name": "Demo Project", "description": ""}]))
+    pipeline = {"uuid": UUID, "slug": "tmt-qc-demo", "name": "TMT QC Demo", "path_as_str": "/p", "pk": 1}
+    server.on(PIPELINES, Reply(201, [pipeline] if pipelines is None else pipelines))
+    server.on(QC, qc or columns())
+    server.on(PAGE, page or rows())
+    server.on(PAGE_2, Reply(404, b""))
+    server.on(UPLOAD, Reply(201, {"orig_file": f"/media/upload/{KEPT}", "pipeline": 1, "created_by": 2}))
+    return server
+
+
+@pytest.fixture
+def archive(tmp_path) -> Archive:
+    path = tmp_path / "spooled"
+    path.write_bytes(CONTENT)
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    return Archive(str(path), NAME, Packing.FILE, len(CONTENT), md5, md5, "0" * 64)
+
+
+def client(server: FakeServer, **options) -> Client:
+    return Client("https://qc.example/", adapter=server, **(options or {"token": CANARY}))
+
+
+def by_password(server: FakeServer, password: str = "pass word") -> Client:
+    return client(server, username="you@lab.edu", password=password)
+
+
+def step(server, archive, state=DeliveryState.WAITING, report=None, via=None, now=NOW, config=None, **more):
+    settings = {"project": "demo-project", "pipeline": "tmt-qc-demo", "confirm_within_s": 1800.0}
+    destination = ProteomicsQC("qc", via or client(server), now=lambda: now, **(config or settings))
+    delivery = Delivery(id=1, dataset_id=12, destination="qc", state=state, **more)
+    outcome = destination.step(delivery, archive, {}, report or Recorder())
+    assert (state, outcome.event) in DELIVERY_TRANSITIONS
+    assert outcome.reason
+    if outcome.event in (DeliveryEvent.HOLD, DeliveryEvent.FAILED):
+        assert outcome.hint
+    return outcome
+
+
+def look(server, archive, baseline, sent_ago_s: float | None = 60.0, **more):
+    sent_at = None if sent_ago_s is None else NOW - timedelta(seconds=sent_ago_s)
+    return step(server, archive, DeliveryState.UNCONFIRMED, baseline=baseline, sent_at=sent_at, **more)
+
+
+# --- the client, by token --------------------------------------------------------------------------------
+
+
+def test_lists_are_read_with_either_status():
+    server = server_with()
+    one = client(server)
+    assert [project.slug for project in one.projects()] == ["demo-project"]
+    assert server.last(PROJECTS).headers["Authorization"] == f"Token {CANARY}"
+    assert server.last(PROJECTS).headers["Accept"] == "application/json"
+    assert one.pipelines("demo-project")[0].uuid == UUID
+    assert server.last(PIPELINES).json == {"project": "demo-project"}
+    server.on(PIPELINES, Reply(200, [{"slug": "old", "name": "Old", "path_as_str": "/p"}]))
+    assert one.pipelines("demo-project")[0].uuid is None
+    server.on("POST /api/pipeline-uploaders", Reply(200, [{"label": "you@lab.edu", "value": "you@lab.edu"}]))
+    assert one.uploaders("demo-project", "tmt-qc-demo")[0].value == "you@lab.edu"
+
+
+def test_tables_are_asked_for_with_all_that_an_older_server_needs():
+    table = {"RawFile": ["a"], "TMT1_peptide_count": [5]}
+    server = server_with(qc=Reply(200, table))
+    one = client(server)
+    assert one.qc_data("p", "q", data_range=3, columns=["RawFile"]) == table
+    assert server.last(QC).json == {"project": "p", "pipeline": "q", "data_range": 3, "columns": ["RawFile"]}
+    server.on("POST /api/protein-names", Reply(200, {"protein_names": ["QC1"]}))
+    one.protein_names("p", "q", data_range=3)
+    assert server.last("POST /api/protein-names").json == {
+        "project": "p",
+        "pipeline": "q",
+        "data_range": 3,
+        "raw_files": None,
+        "remove_contaminants": True,
+        "remove_reversed_sequences": True,
+    }
+    server.on("POST /api/protein-groups", Reply(200, '{"RawFile": {"0": "a"}}'))
+    groups = one.protein_groups("p", "q", protein_names=["QC1"], columns=["Reporter intensity corrected"])
+    assert groups == {"RawFile": {"0": "a"}}
+
+
+def test_what_an_older_server_answers_with_500_is_not_sent():
+    one = client(FakeServer())
+    for call in (
+        lambda: one.pipelines(""),
+        lambda: one.qc_data("p", "q", data_range=0),
+        lambda: one.qc_data("p", ""),
+        lambda: one.protein_groups("p", "q", protein_names=[], columns=["x"]),
+        lambda: one.upload_raw("x.raw", pid=""),
+        lambda: one.rawfile("delete", "p", "q", run_keys=["rf1"]),
+        lambda: one.flag_create("p", "q"),
+        lambda: one.flag_create("p", "q", run_keys=["rf1"], raw_files=["a.raw"]),
+    ):
+        with pytest.raises(ValueError, match=r"."):
+            call()
+
+
+def test_flags_are_sent_as_forms():
+    server = FakeServer().on("POST /api/rawfile", Reply(200, {"status": "success"}))
+    server.on("POST /api/flag/create", Reply(200, {})).on("POST /api/flag/delete", Reply(200, {}))
+    one = client(server)
+    assert one.rawfile("accept", "p", "q", run_keys=["rf1", "rf2"]) == {"status": "success"}
+    seen = server.last("POST /api/rawfile")
+    assert seen.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    fields = [("project", "p"), ("pipeline", "q"), ("run_keys", "rf1"), ("run_keys", "rf2"), ("action", "accept")]
+    assert parse_qsl(seen.body.decode()) == fields
+    one.flag_create("p", "q", raw_files=["a.raw"])
+    assert ("raw_files", "a.raw") in parse_qsl(server.last("POST /api/flag/create").body.decode())
+    one.flag_delete("p", "q", raw_file_ids=[7])
+    assert ("raw_file_ids", "7") in parse_qsl(server.last("POST /api/flag/delete").body.decode())
+
+
+def test_an_upload_is_sent_as_documented(archive):
+    server = server_with()
+    result = client(server).upload_raw(archive.path, pid=UUID)
+    assert f'name="pid"\r\n\r\n{UUID}'.encode() in server.last(UPLOAD).body
+    assert b'name="orig_file"; filename="spooled"' in server.last(UPLOAD).body
+    assert (result.orig_file, result.pipeline, result.created_by) == (f"/media/upload/{KEPT}", 1, 2)
+
+
+# --- the client, by web session --------------------------------------------------------------------------
+
+
+def session_server(**options) -> FakeServer:
+    server = server_with(**options)
+    server.on(HOME, Reply(200, form("first")), Reply(200, form("second", login=False)))
+    server.on(LOGIN, Reply(302, b"", {"Location": "/"}, ["sessionid=abc; Path=/; HttpOnly"]))
+    return server
+
+
+def test_a_web_session_is_opened_as_documented():
+    server = session_server()
+    by_password(server).projects()
+    login = dict(parse_qsl(server.last(LOGIN).body.decode()))
+    assert login == {
+        "username": "you@lab.edu",
+        "password": "pass word",
+        "csrfmiddlewaretoken": "first",
+        "next": "/",
+    }
+    assert server.last(LOGIN).headers["Referer"] == "https://qc.example/"
+    request = server.last(PROJECTS)
+    assert request.headers["X-CSRFToken"] == "second"
+    assert request.headers["Cookie"] == "sessionid=abc"
+    assert "Authorization" not in request.headers
+
+
+def test_a_wrong_password_is_a_200_with_a_form():
+    server = session_server().on(LOGIN, Reply(200, form(CANARY)))
+    with pytest.raises(AuthError, match="does not accept the username or the password") as caught:
+        by_password(server, CANARY).projects()
+    assert CANARY not in texts_of(caught.value)
+
+
+@pytest.mark.parametrize(
+    "detail", ["CSRF Failed: CSRF token incorrect.", "Authentication credentials were not provided."]
+)
+def test_a_session_that_ended_is_opened_once_more_and_the_upload_sent_whole(detail, archive):
+    server = session_server()
+    server.on(UPLOAD, Reply(403, {"detail": detail}), Reply(201, {"orig_file": "/m/x.raw", "pipeline": 1}))
+    server.on(
+        HOME,
+        Reply(200, form("a")),
+        Reply(200, form("b", login=False)),
+        Reply(200, form("c")),
+        Reply(200, form("d", login=False)),
+    )
+    by_password(server).upload_raw(archive.path, pid=UUID)
+    first, second = [seen for seen in server.seen if seen.path == "/api/upload/raw"]
+    assert (first.headers["X-CSRFToken"], second.headers["X-CSRFToken"]) == ("b", "d")
+    assert first.body == second.body
+
+
+def test_a_session_that_is_refused_twice_is_refused():
+    server = session_server().on(PROJECTS, Reply(403, {"detail": "Authentication credentials were not provided."}))
+    with pytest.raises(AuthError):
+        by_password(server).projects()
+    assert server.count(PROJECTS) == 2
+
+
+def test_a_token_is_minted_and_revoked_through_the_session():
+    server = session_server().on("POST /api/token", Reply(200, {"token": CANARY, "created": True}))
+    server.on("DELETE /api/token", Reply(204))
+    one = by_password(server)
+    minted = one.token()
+    assert (minted.token, minted.created) == (CANARY, True)
+    assert CANARY not in repr(minted)
+    one.revoke_token()
+    assert server.last("DELETE /api/token").headers["X-CSRFToken"] == "second"
+
+
+def test_an_older_server_has_no_tokens():
+    with pytest.raises(NotFound):
+        by_password(session_server().on("POST /api/token", Reply(404, b"<title>Not Found</title>"))).token()
+
+
+def test_without_any_credentials_it_says_so():
+    with pytest.raises(AuthError, match="neither a token nor"):
+        client(FakeServer(), username="you@lab.edu").projects()
+
+
+# --- pages -----------------------------------------------------------------------------------------------
+
+
+def test_forms():
+    assert csrf_token('<input value="x&amp;y" name="csrfmiddlewaretoken">') == "x&y"
+    assert csrf_token("<p>nothing") is None
+    assert has_login_form(form("t").decode())
+    assert not has_login_form(form("t", login=False).decode())
+
+
+def test_rows_of_a_page():
+    html = """<table><tr><th>Name</th></tr>
+    <tr data-run-name="sample1.raw" data-overall-status="done"><td><a href="/run/7">open</a></td></tr>
+    <tr data-run-name="a&amp;b.raw"><td data-overall-status="queued"><button data-url="/delete/8"></td>
+    <tr><td>a row of something else <a href="/x"></a></td></tr>
+    <tr data-run-name="last.raw">"""
+    assert [(run.name, run.status, set(run.links)) for run in page_runs(html)] == [
+        ("sample1.raw", "done", {"/run/7"}),
+        ("a&b.raw", "queued", {"/delete/8"}),
+        ("last.raw", None, set()),
+    ]
+
+
+def linked(*names_and_links: tuple[str, str]) -> Reply:
+    return Reply(
+        200, "".join(f'<tr data-run-name="{n}"><td><a href="{k}"></a></tr>' for n, k in names_and_links).encode()
+    )
+
+
+def test_pages_are_followed_and_repeated_rows_counted_once():
+    """Rows without a result stand on every page, and a number beyond the last page repeats it."""
+    first = linked(("a.raw", "/1"), ("a.raw", "/2"), ("missing.raw", "/9"))
+    second = linked(("a.raw", "/3"), ("missing.raw", "/9"))
+    server = server_with(page=first).on(PAGE_2, second).on(f"{PAGE}?page=3", second)
+    runs = client(server).runs_on_page("demo-project", "tmt-qc-demo")
+    assert [run.name for run in runs] == ["a.raw", "a.raw", "missing.raw", "a.raw"]
+
+
+def test_a_repeated_page_without_links_ends_the_list():
+    server = server_with(page=rows("a.raw", "a.raw")).on(PAGE_2, rows("a.raw", "a.raw"))
+    assert len(client(server).runs_on_page("demo-project", "tmt-qc-demo")) == 2
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(404, b""), Reply(302, b"", {"Location": "/"}), Reply(403, b"no"), Reply(200, form("x"))]
+)
+def test_a_page_that_cannot_be_seen_is_none(reply):
+    assert client(server_with(page=reply)).runs_on_page("demo-project", "tmt-qc-demo") is None
+
+
+def test_a_page_that_is_down_is_not_absent():
+    with pytest.raises(Unavailable):
+        client(server_with(page=Reply(502, b""))).runs_on_page("demo-project", "tmt-qc-demo")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "stem"),
+    [
+        (NAME, KEPT, "with_space_1"),
+        ("Sample1.RAW", "Sample1.RAW", "sample1"),
+        ("/media/upload/a.raw", "mediauploada.raw", "a"),
+        ("gl\u00fcck.raw", "gl\u00fcck.raw", "gl\u00fcck"),
+    ],
+)
+def test_names_as_the_server_keeps_them(name, kept, stem):
+    assert sanitised(name) == kept
+    assert stem_of(name) == stem
+
+
+def test_runs_of_a_table_without_newer_columns():
+    assert [(run.stem, run.key) for run in qc_runs({"RawFile": ["a", "b"], "RunKey": ""})] == [("a", None), ("b", None)]
+    assert qc_runs({}) == []
+
+
+# --- waiting ---------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_sent_after_asking_who_we_are_and_what_is_there(archive):
+    report = Recorder()
+    server = server_with(qc=columns(("with_space_1", "rf3"), ("other", "rf4")), page=rows(KEPT, "other.raw"))
+    outcome = step(server, archive, report=report)
+    assert (outcome.event, outcome.remote_id, outcome.remote_status) == (
+        DeliveryEvent.DELIVERED,
+        f"/media/upload/{KEPT}",
+        "uploaded",
+    )
+    assert report.baselines == [{"keys": ["rf3"], "unkeyed": 0, "rows": 1}]
+    assert report.progressed == [(6, 6)]
+    assert server.seen[0].path == "/api/projects"
+    assert server.seen[-1].path == "/api/upload/raw"
+    assert f'filename="{NAME}"'.encode() in server.last(UPLOAD).body
+
+
+def test_refused_credentials_cost_nothing(archive):
+    report = Recorder()
+    server = server_with().on(PROJECTS, Reply(403, {"detail": f"Invalid token {CANARY}"}))
+    with pytest.raises(AuthError) as caught:
+        step(server, archive, report=report)
+    assert not report.baselines
+    assert CANARY not in texts_of(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "config", "words"),
+    [
+        ({"pipelines": [{"slug": "tmt-qc-demo", "name": "x"}]}, {}, "does not tell the pid"),
+        ({"pipelines": []}, {}, "no pipeline 'tmt-qc-demo'"),
+        ({}, {"project": "demo-projet"}, "no project 'demo-projet'"),
+        ({}, {"pid": "0" * 36}, f"has pid {UUID}"),
+    ],
+)
+def test_a_pipeline_that_the_server_does_not_show_is_held_with_what_to_set(options, config, words, archive):
+    settings = {"project": "demo-project", "pipeline": "tmt-qc-demo", **config}
+    outcome = step(server_with(**options), archive, config=settings)
+    assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.SERVER)
+    assert words in outcome.reason
+    assert "config" in outcome.hint
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_project_whose_pipelines_are_refused_is_held(status, archive):
+    outcome = step(server_with().on(PIPELINES, Reply(status, {"detail": "no such project"})), archive)
+    assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.SERVER)
+    assert "no such project" in outcome.reason
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 413, 500])
+def test_a_question_that_is_refused_does_not_fail_the_dataset(status, archive):
+    with pytest.raises(Unavailable):
+        step(server_with().on(PROJECTS, Reply(status, b"")), archive)
+
+
+def test_a_pid_alone_is_looked_up_for_its_slugs(archive):
+    report = Recorder()
+    config = {"pid": UUID.upper().replace("-", "")}
+    server = server_with(qc=columns(("with_space_1", "rf3")))
+    assert step(server, archive, report=report, config=config).event is DeliveryEvent.DELIVERED
+    assert report.baselines[0]["keys"] == ["rf3"]
+
+
+def test_a_pid_that_is_nowhere_listed_is_sent_to_but_cannot_be_asked_about(archive):
+    report = Recorder()
+    server = server_with(pipelines=[{"slug": "old", "name": "x"}])
+    config = {"pid": UUID}
+    assert step(server, archive, report=report, config=config).event is DeliveryEvent.DELIVERED
+    assert report.baselines == [{"keys": None, "unkeyed": 0, "rows": None}]
+    held = look(server, archive, report.baselines[0], config=config)
+    assert (held.event, held.hold) == (DeliveryEvent.HOLD, HoldKind.UNCONFIRMED)
+    assert "no list of runs" in held.reason
+
+
+@pytest.mark.parametrize("status", [400, 413, 415])
+def test_a_refused_file_is_rejected_with_the_servers_words(status, archive):
+    reply = Reply(status, {"orig_file": ["Unsupported file extension."]})
+    with pytest.raises(Rejected, match="Unsupported file extension"):
+        step(server_with().on(UPLOAD, reply), archive)
+
+
+@pytest.mark.parametrize(
+    "reply", [lost(), lost(take=50), Reply(500, b"<title>Server Error</title>"), Reply(502, b""), Reply(201, {})]
+)
+def test_an_answer_that_was_lost_is_unconfirmed_and_sent_once(reply, archive):
+    server = server_with().on(UPLOAD, reply)
+    with pytest.raises(Unconfirmed):
+        step(server, archive)
+    assert server.count(UPLOAD) == 1
+
+
+def test_a_refused_connection_is_not_unconfirmed(archive):
+    with pytest.raises(Unavailable):
+        step(server_with().on(UPLOAD, lost(take=0)), archive)
+
+
+def test_no_right_to_a_pipeline_does_not_pause_the_destination(archive):
+    server = server_with().on(UPLOAD, Reply(403, {"detail": "You do not have permission."}))
+    outcome = step(server, archive)
+    assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.SERVER)
+
+
+@pytest.mark.parametrize("answered", [2, "ffffffff-0000-4000-8000-000000000001"])
+def test_a_file_in_another_pipeline_is_no_delivery(answered, archive):
+    server = server_with().on(UPLOAD, Reply(201, {"orig_file": "/m/x.raw", "pipeline": answered}))
+    outcome = step(server, archive)
+    assert outcome.event is DeliveryEvent.FAILED
+    assert UUID in outcome.reason
+
+
+def test_an_older_server_without_processed_runs_answers_500_and_is_sent_to(archive):
+    report = Recorder()
+    assert step(server_with(qc=Reply(500, b"")), archive, report=report).event is DeliveryEvent.DELIVERED
+    assert report.baselines == [{"keys": None, "unkeyed": 0, "rows": 0}]
+
+
+def test_a_server_that_is_down_is_sent_nothing(archive):
+    report = Recorder()
+    with pytest.raises(Unavailable):
+        step(server_with(qc=Reply(503, b"")), archive, report=report)
+    assert not report.baselines
+
+
+# --- unconfirmed -----------------------------------------------------------------------------------------
+
+EMPTY = {"keys": [], "unkeyed": 0, "rows": 0}
+
+
+def test_a_new_processed_run_is_ours(archive):
+    server = server_with(
+        qc=columns(("with_space_1", "rf3"), ("with_space_1", "rf12")), page=rows(KEPT, KEPT, status="done")
+    )
+    outcome = look(server, archive, {"keys": ["rf3"], "unkeyed": 0, "rows": 1})
+    assert (outcome.event, outcome.remote_id, outcome.remote_status) == (DeliveryEvent.DELIVERED, "rf12", "done")
+    assert server.count(UPLOAD) == 0
+
+
+def test_a_fresh_run_is_seen_on_the_page_alone(archive):
+    outcome = look(server_with(page=rows(KEPT)), archive, EMPTY)
+    assert (outcome.event, outcome.remote_id, outcome.remote_status) == (DeliveryEvent.DELIVERED, KEPT, "queued")
+
+
+def test_without_a_page_the_table_decides(archive):
+    server = server_with(qc=columns(("With_Space_1", "rf12")), page=Reply(404, b""))
+    assert look(server, archive, {"keys": [], "unkeyed": 0, "rows": None}).remote_id == "rf12"
+
+
+def test_an_older_run_that_was_processed_meanwhile_is_not_ours(archive):
+    server = server_with(qc=columns(("with_space_1", "rf3")), page=rows(KEPT))
+    assert look(server, archive, {"keys": [], "unkeyed": 0, "rows": 1}).event is DeliveryEvent.POSTPONE
+
+
+def test_somebody_elses_run_of_that_name_is_not_ours(archive):
+    server = session_server(qc=columns(("with_space_1", "rf3"), uploader="they@lab.edu"), page=Reply(404, b""))
+    baseline = {"keys": [], "unkeyed": 0, "rows": None}
+    assert look(server, archive, baseline, via=by_password(server)).event is DeliveryEvent.POSTPONE
+
+
+def test_an_older_servers_runs_without_keys_are_counted(archive):
+    server = server_with(qc=Reply(200, {"RawFile": ["with_space_1"] * 2, "RunKey": ""}), page=Reply(404, b""))
+    assert look(server, archive, {"keys": [], "unkeyed": 1, "rows": None}).event is DeliveryEvent.DELIVERED
+    assert look(server, archive, {"keys": [], "unkeyed": 2, "rows": None}).event is DeliveryEvent.POSTPONE
+
+
+@pytest.mark.parametrize("sent_ago_s", [0.0, 60.0, 1799.0, -5.0])
+def test_not_yet_there_is_looked_for_again(sent_ago_s, archive):
+    outcome = look(server_with(), archive, EMPTY, sent_ago_s)
+    assert (outcome.event, outcome.again_s) == (DeliveryEvent.POSTPONE, 30.0)
+    assert "30 min" in outcome.reason
+
+
+@pytest.mark.parametrize("sent_ago_s", [1801.0, 10_000.0, -100_000.0, None])
+def test_after_a_while_it_is_the_operators_turn(sent_ago_s, archive):
+    outcome = look(server_with(), archive, EMPTY, sent_ago_s)
+    assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.UNCONFIRMED)
+    assert "depositd retry 12 sends it again, depositd skip 12 leaves it" in outcome.hint
+
+
+def test_a_lost_baseline_is_never_taken_for_an_empty_one(archive):
+    server = server_with(qc=columns(("with_space_1", "rf3")), page=rows(KEPT))
+    assert look(server, archive, {}).event is DeliveryEvent.POSTPONE
+    held = look(server, archive, {}, 1801.0)
+    assert held.hold is HoldKind.UNCONFIRMED
+
+
+def test_a_short_search_is_looked_at_often(archive):
+    config = {"project": "demo-project", "pipeline": "tmt-qc-demo", "confirm_within_s": 2.0}
+    assert look(server_with(), archive, EMPTY, 1.0, config=config).again_s == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "came"),
+    [
+        (Known((), rows=0), Known((), rows=1), True),
+        (Known((), rows=1), Known(("rf1",), rows=1), False),
+        (Known(("rf1",), rows=None), Known(("rf1", "rf2"), rows=5), True),
+        (Known(None, rows=None), Known(("rf1",), rows=1), False),
+        (Known(("rf1",)), Known(("rf2",)), True),
+        (Known(("rf1",)), Known(()), False),
+    ],
+)
+def test_what_counts_as_arrived(before, now, came):
+    assert arrived(before, now) is came
+
+
+def test_the_newest_key_is_taken():
+    assert new_keys(Known(("rf9",)), Known(("rf9", "rf10", "rf11"))) == ["rf11", "rf10"]
+
+
+# --- the rest --------------------------------------------------------------------------------------------
+
+
+def test_what_is_taken():
+    plain, archives = (ProteomicsQC("qc", client(FakeServer()), pid=UUID, accept_archives=a) for a in (False, True))
+    assert plain.packing(single_file=True) is Packing.FILE
+    assert plain.packing(single_file=False) is None
+    assert archives.packing(single_file=False) is Packing.ARCHIVE
+    assert plain.problems({}) == []
+    assert not plain.idempotent
+
+
+def test_whoami():
+    one = ProteomicsQC("qc", client(server_with()), pid=UUID)
+    assert one.whoami() == "qc.example accepts us and shows 1 project: demo-project"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [state for state in DeliveryState if state not in (DeliveryState.WAITING, DeliveryState.UNCONFIRMED)],
+)
+def test_other_states_have_no_step(state, archive):
+    with pytest.raises(ValueError, match="no next step"):
+        step(FakeServer(), archive, state)
+
+
+@pytest.mark.parametrize("request_", [PROJECTS, PIPELINES, QC, UPLOAD, PAGE])
+@pytest.mark.parametrize(
+    "reply", [Reply(403, {"detail": CANARY}), Reply(400, {"x": [CANARY]}), lost(), Reply(500, CANARY)]
+)
+def test_no_error_shows_the_token(request_, reply, archive):
+    for state in (DeliveryState.WAITING, DeliveryState.UNCONFIRMED):
+        try:
+            shown = repr(step(server_with().on(request_, reply), archive, state))
+        except DepositdError as error:
+            shown = texts_of(error)
+        assert CANARY not in shown

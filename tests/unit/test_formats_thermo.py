@@ -1,0 +1,118 @@
+import pytest
+from format_files import listing_of, stat_of, thermo_bytes
+from hypothesis import given
+from hypothesis import strategies as st
+
+from depositd.formats import FORMATS, group
+from depositd.formats.thermo_raw import probe_header
+from depositd.model import Listing, Quiet, Terms, VerdictKind
+
+THERMO = FORMATS["thermo-raw"]
+
+
+def probe(content):
+    return probe_header(lambda offset, count: content[offset : offset + count], len(content))
+
+
+def judge(content, quiet_s, name="100225.raw", **terms):
+    (dataset,) = group(Listing("", (stat_of(name, size=len(content)),)), "thermo-raw")
+    return THERMO.judge(dataset, {name: probe(content)}, Quiet(quiet_s, quiet_s), Terms(**{"settle_s": 30.0} | terms))
+
+
+def test_names():
+    found = group(listing_of("a.raw", "b.RAW", "c.raw.part", ".d.raw", "e.txt", ".raw"), "thermo-raw")
+    assert [(d.name, d.path) for d in found] == [("a", "run1/a.raw"), ("b", "run1/b.RAW")]
+
+
+@pytest.mark.parametrize("version", [57, 60, 63, 64, 66])
+def test_a_finished_file_of_each_version_is_complete_once_settled(version):
+    content = thermo_bytes(version=version)
+    assert probe(content).facts["last_scan"] == 33
+    assert judge(content, 29).kind is VerdictKind.GROWING
+    judged = judge(content, 30)
+    assert judged.kind is VerdictKind.COMPLETE
+    assert judged.evidence[1:] == ("33 scans", "last write 30 s ago")
+
+
+@pytest.mark.parametrize("version", [57, 66])
+def test_acquisition_is_waited_for_an_hour(version):
+    content = thermo_bytes(version=version, acquiring=1, run_header=0)
+    assert judge(content, 3599).kind is VerdictKind.GROWING
+    judged = judge(content, 3600)
+    assert judged.kind is VerdictKind.ABORTED
+    assert "its header says that acquisition goes on" in judged.evidence
+
+
+@pytest.mark.parametrize("version", [57, 63, 64, 66])
+def test_a_file_cut_anywhere_before_its_last_stream_is_never_complete(version):
+    content = thermo_bytes(version=version)
+    for length in range(0, len(content) - 400, 97):
+        assert judge(content[:length], 1e6).kind is not VerdictKind.COMPLETE, length
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (thermo_bytes(run_header=0), "has no run header yet"),
+        (thermo_bytes(run_header=10**9), "bytes early"),
+        (thermo_bytes(controllers=0), "names no instrument"),
+        (thermo_bytes(scans=(5, 2)), "ends at scan 2, before its first scan 5"),
+    ],
+)
+def test_a_header_that_cannot_be_is_corrupt(content, said):
+    judged = judge(content, 30)
+    assert judged.kind is VerdictKind.CORRUPT
+    assert said in judged.sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"Waters or Bruker or a camera", "it carries no Finnigan signature"),
+        (thermo_bytes(version=99), "version 99 of the format is not known here"),
+        (thermo_bytes(acquiring=7), "its header cannot be followed"),
+    ],
+)
+def test_what_is_not_understood_ends_by_quiescence_and_says_so(content, said):
+    judged = judge(content, 30)
+    assert judged.kind is VerdictKind.COMPLETE
+    assert said in judged.sentence
+    assert "complete by quiescence" in judged.sentence
+
+
+def test_an_empty_file_is_never_done():
+    assert judge(b"", 3599).kind is VerdictKind.GROWING
+    assert judge(b"", 3600).kind is VerdictKind.ABORTED
+
+
+def test_what_the_instrument_calls_corrupted_is_aborted():
+    assert judge(thermo_bytes(), 30, name="x_CORRUPTED.raw").kind is VerdictKind.ABORTED
+
+
+def test_a_short_run_is_said_and_not_judged():
+    judged = judge(thermo_bytes(planned=60.0, ended=30.0), 30)
+    assert judged.kind is VerdictKind.COMPLETE
+    assert "ran 30.00 of 60.00 min planned" in judged.evidence
+
+
+def test_metadata():
+    (dataset,) = group(listing_of("a.raw"), "thermo-raw")
+    assert THERMO.metadata(dataset, {"run1/a.raw": probe(thermo_bytes())}) == {
+        "date": "2010-02-25T09:02:27",
+        "run_time_min": 0.243,
+    }
+
+
+@given(st.integers(0, 40), st.binary(max_size=3000))
+def test_random_bytes_never_raise(keep, rest):
+    probe(thermo_bytes()[:keep] + rest)
+
+
+@given(
+    st.lists(st.tuples(st.integers(18, 4500), st.integers(0, 255)), min_size=1, max_size=8), st.sampled_from([57, 66])
+)
+def test_flipped_bytes_never_raise(flips, version):
+    content = bytearray(thermo_bytes(version=version))
+    for offset, value in flips:
+        content[offset] = value
+    probe(bytes(content))
