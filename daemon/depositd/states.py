@@ -87,6 +87,7 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryEvent], DeliveryState
     (S.WAITING, E.POSTPONE): S.WAITING,
     (S.WAITING, E.SENDING): S.WAITING,
     (S.WAITING, E.LOST): S.UNCONFIRMED,
+    (S.WAITING, E.ABSENT): S.WAITING,
     (S.WAITING, E.UPLOADED): S.UPLOADED,
     (S.WAITING, E.SUBMITTED): S.SUBMITTED,
     (S.WAITING, E.DELIVERED): S.DELIVERED,
@@ -102,6 +103,7 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryEvent], DeliveryState
     # a hold that came while a step was under way: what the step made true is a fact all the same
     (S.HELD, E.POSTPONE): S.HELD,
     (S.HELD, E.LOST): S.HELD,
+    (S.HELD, E.ABSENT): S.HELD,
     (S.HELD, E.UPLOADED): S.HELD,
     (S.HELD, E.SUBMITTED): S.SUBMITTED,
     (S.HELD, E.DELIVERED): S.DELIVERED,
@@ -118,7 +120,8 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryEvent], DeliveryState
     (S.UNCONFIRMED, E.DELIVERED): S.DELIVERED,
     (S.UNCONFIRMED, E.FAILED): S.FAILED,
     (S.UNCONFIRMED, E.WORD_HOLD): S.HELD,
-    (S.UNCONFIRMED, E.WORD_RETRY): S.WAITING,
+    # asked at once, not sent: whoever says retry to everything after a bad night means no second copy
+    (S.UNCONFIRMED, E.WORD_RETRY): S.UNCONFIRMED,
     (S.UNCONFIRMED, E.WORD_SKIP): S.SKIPPED,
     (S.UPLOADED, E.HOLD): S.HELD,
     (S.UPLOADED, E.POSTPONE): S.UPLOADED,
@@ -144,6 +147,7 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryEvent], DeliveryState
     (S.SKIPPED, E.CLEAR): S.WAITING,
     (S.SKIPPED, E.POSTPONE): S.SKIPPED,
     (S.SKIPPED, E.LOST): S.SKIPPED,
+    (S.SKIPPED, E.ABSENT): S.SKIPPED,
     (S.SKIPPED, E.HOLD): S.SKIPPED,
     (S.SKIPPED, E.UPLOADED): S.SKIPPED,
     (S.SKIPPED, E.SUBMITTED): S.SUBMITTED,

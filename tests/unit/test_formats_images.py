@@ -52,7 +52,7 @@ def test_facts_of_an_smv():
     assert facts["date"] == "2007-06-26T09:43:09"
     assert (facts["start_angle_deg"], facts["increment_deg"], facts["exposure_s"]) == (5.0, 0.5, 1.0)
     assert (facts["beam_x_px"], facts["pixel_x_um"], facts["detector_serial"]) == (1000.0, 102.4, "911")
-    assert facts["beamline"] == "ALS831"
+    assert facts["header_beamline"] == "ALS831"
 
 
 def test_facts_of_a_marccd():

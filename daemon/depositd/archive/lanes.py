@@ -1,12 +1,14 @@
-"""Threads that take work in order and never fall far behind: the one building block of the packing pipeline."""
+"""Threads that do work in order, and are never far behind or ahead: the building blocks of packing and verifying."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
 
 
 class Lane:
@@ -50,3 +52,35 @@ class Lane:
         except BaseException:
             self._failed = True
             raise
+
+
+class Ahead(Generic[T]):
+    """An iterator whose items are made in a thread of its own, before they are asked for.
+
+    At most ``most_ahead`` items are made and not yet taken, which bounds the memory that they hold.  What the
+    iterator raises is raised where its item was due.  Leaving the context waits for the item that is being made.
+    """
+
+    def __init__(self, name: str, items: Iterator[T], most_ahead: int) -> None:
+        self._items = items
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._ahead = deque(self._thread.submit(self._make) for _ in range(most_ahead))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def __iter__(self) -> Iterator[T]:
+        while made := self._ahead.popleft().result():
+            self._ahead.append(self._thread.submit(self._make))
+            yield made[0]
+
+    def _make(self) -> tuple[T] | None:
+        """Return the next item in a tuple, None where there is no more."""
+        for item in self._items:
+            return (item,)
+        return None

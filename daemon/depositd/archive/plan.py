@@ -28,13 +28,16 @@ AUTO_LEVELS: Mapping[Compression, int] = {"zstd": 1, "gzip": 6, "bzip2": 9, "non
 """The level that ``None`` stands for.  On detector data zstd 1 was measured to be faster *and* smaller than 3."""
 
 LEVELS: Mapping[Compression, range] = {
-    "zstd": range(1, 23),
+    "zstd": range(-7, 20),
     "gzip": range(1, 10),
     "bzip2": range(1, 10),
     "none": range(1),
     "zip": range(1, 10),
 }
 """The levels that each compression knows."""
+
+MOST_WORKERS = 6
+"""More compressing threads only hold memory: the MD5 of the tar, one thread's work by nature, is slower than they."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,8 @@ class PackPlan:
     ``root`` is the absolute path of the source, ``files`` are relative to it.  ``top`` is the directory that
     is cut off each member's path (``""`` for none); ``dataset_name`` is put in its place.  ``file_name`` is the
     whole name of the result, suffix included.  ``level`` None means auto (:data:`AUTO_LEVELS`).  ``workers`` is the
-    number of compressing threads; it changes the speed and the memory used (about 16 MiB each), never
-    the bytes.  ``min_free_bytes`` is the floor of free space kept in the spool.
+    number of compressing threads, of which no more than :data:`MOST_WORKERS` are made; it changes the speed and the
+    memory used (about 16 MiB each), never the bytes.  ``min_free_bytes`` is the floor of free space kept in the spool.
 
     Raises ValueError where the plan contradicts itself.
     """

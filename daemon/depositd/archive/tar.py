@@ -17,8 +17,8 @@ The caller's thread reads.  Each full frame is handed to four lanes, which hold 
           ├─> the format's own content check
           └─> compression (a pool) ──> write, MD5 and SHA-256 of the file
 
-No lane is further behind than ``workers + 2`` frames, which bounds the memory, and the pool with it: whatever it has
-compressed is what the writing lane waits for.
+No lane is further behind than the pool has threads, and two frames more, which bounds the memory, and the pool with
+it: whatever it has compressed is what the writing lane waits for.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from typing import Self
 from depositd.archive.encoders import Encoder
 from depositd.archive.lanes import Lane
 from depositd.archive.part import Bytes, PartFile
+from depositd.archive.plan import MOST_WORKERS
 from depositd.archive.source import SourceFile
 from depositd.errors import ContentCorrupt
 from depositd.formats.base import ContentCheck
@@ -96,12 +97,12 @@ class TarWriter:
         self._inner_md5 = hashlib.md5(usedforsecurity=False)
         self._size_bytes = 0
         self._threads = ExitStack()
-        pool_size = workers if encoder.parallel else 1
+        pool_size = min(workers, MOST_WORKERS) if encoder.parallel else 1
         # closed in reverse order: the writing lane may wait for the pool, never the other way round
         self._pool = ThreadPoolExecutor(pool_size, thread_name_prefix="archive-encode")
         self._threads.callback(self._pool.shutdown, wait=True, cancel_futures=True)
         self._inner, self._digests, self._checks, self._file = (
-            self._threads.enter_context(Lane(f"archive-{name}", workers + 2))
+            self._threads.enter_context(Lane(f"archive-{name}", pool_size + 2))
             for name in ("inner-md5", "sha256", "check", "write")
         )
         self._start_frame()

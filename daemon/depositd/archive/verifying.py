@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
 from depositd.archive.encoders import decode
-from depositd.archive.lanes import Lane
+from depositd.archive.lanes import Ahead, Lane
 from depositd.archive.plan import SUFFIXES, Compression
 from depositd.archive.tar import end_of_archive, padding
 from depositd.errors import ArchiveInvalid
@@ -26,9 +26,10 @@ from depositd.units import printable, show_count
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 18  # what it decompresses to still fits the processor's cache
 _TAR_BUFFER_BYTES = 1 << 17  # tarfile copies what is left of it for each header
 _MOST_BEHIND = 8
+_MOST_AHEAD = 4
 _HINT = "it is thrown away and packed again by itself; if that happens often, check the disk and the memory"
 
 Tick = Callable[[], None]
@@ -72,8 +73,11 @@ def _verify(archive: Archive, file: IO[bytes], tick: Tick) -> None:
     with _Hashes("the file", md5=archive.md5, sha256=archive.sha256) as hashes:
         blocks = hashes.pass_on(_blocks(file))
         if compression is not None and compression != "zip":
-            with _Hashes("the tar inside", md5=archive.inner_md5) as inner_hashes:
-                _verify_tar(archive.members, inner_hashes.pass_on(decode(compression, blocks)), tick)
+            with (
+                Ahead("verify-decode", decode(compression, blocks), _MOST_AHEAD) as plain,
+                _Hashes("the tar inside", md5=archive.inner_md5) as inner_hashes,
+            ):
+                _verify_tar(archive.members, inner_hashes.pass_on(plain), tick)
             return
         for _ in blocks:
             tick()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,11 +40,13 @@ class StepReport:
         self._delivery = delivery
         self._clock = clock
         self.progress = progress
+        self.began = False
 
     def sending(self, baseline: Mapping[str, Any]) -> None:
         """Record the begin of a send; raises Interrupted where the operator's word came first."""
         if not self._journal.deliveries.begin_send(self._delivery.id, baseline, self._clock()):
             raise Interrupted
+        self.began = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> D
             fact = Fact(DeliveryEvent.POSTPONE, retry_at=now + timedelta(seconds=plan.config.retry.first_s))
         else:
             fact = _step(plan, journal, record, standing, archive, tools)
+    if standing.delivery.state is DeliveryState.UNCONFIRMED and fact.event is DeliveryEvent.POSTPONE:
+        fact = replace(fact, in_doubt=True)
     return journal.deliveries.apply(standing.delivery.id, fact, tools.clock())
 
 
@@ -95,7 +99,10 @@ def _without_sending(
     if delivery.destination not in plan.destinations or waiting:
         hold = gate(plan, journal, record, standing)
         if hold is not None:
-            return Fact(DeliveryEvent.HOLD, hold.reason, hold.hint, hold=hold.kind)
+            # what was submitted has no way back to held; its answer, if it is in doubt, stays so
+            event = DeliveryEvent.FAILED if delivery.state is DeliveryState.SUBMITTED else DeliveryEvent.HOLD
+            in_doubt = delivery.state is DeliveryState.UNCONFIRMED
+            return Fact(event, hold.reason, hold.hint, hold=hold.kind, in_doubt=in_doubt)
     return _closed_window(plan, delivery, now) if waiting else None
 
 
@@ -119,13 +126,24 @@ def _step(
         return Fact(DeliveryEvent.POSTPONE)
     except (ArchiveInvalid, SourceChanged, FileNotFoundError) as error:
         journal.datasets.archive_lost(record.id, f"the archive is not what was packed: {error}", tools.clock())
-        return Fact(DeliveryEvent.POSTPONE, "the archive in the spool was damaged and is built again")
-    except (RemoteError, OSError) as error:
+        wait = wait_s(policy, delivery.failures + 1, tools.chance)
+        retry_at = tools.clock() + timedelta(seconds=wait)
+        reason = "the archive in the spool was damaged and is built again"
+        return Fact(DeliveryEvent.POSTPONE, reason, retry_at=retry_at, failure=True)
+    except RemoteError as error:
         return fact_of_error(error, delivery, policy, tools.clock(), tools.chance)
+    except OSError as error:
+        seen = _unclassified(report, str(error), "")
+        return fact_of_error(seen, delivery, policy, tools.clock(), tools.chance)
     except Exception as error:  # noqa: BLE001 - a bug must cost this delivery a wait, not the night
         tools.unforeseen(error)
-        seen = Unavailable(f"unforeseen {type(error).__name__}: {error}", hint="please report it")
+        seen = _unclassified(report, f"unforeseen {type(error).__name__}: {error}", "please report it")
         return fact_of_error(seen, delivery, policy, tools.clock(), tools.chance)
+
+
+def _unclassified(report: StepReport, what: str, hint: str) -> RemoteError:
+    """Return what an error means that no adapter has classified: after a send began, nobody knows what arrived."""
+    return Unconfirmed(what, hint=hint) if report.began else Unavailable(what, hint=hint)
 
 
 def fact_of_outcome(outcome: Outcome, delivery: Delivery, now: datetime) -> Fact:
@@ -143,18 +161,20 @@ def fact_of_outcome(outcome: Outcome, delivery: Delivery, now: datetime) -> Fact
 
 
 def fact_of_error(
-    error: RemoteError | OSError, delivery: Delivery, policy: RetryPolicy, now: datetime, chance: float
+    error: RemoteError, delivery: Delivery, policy: RetryPolicy, now: datetime, chance: float
 ) -> Fact:
     """Return what a classified error makes true: try again, ask first, or give up and say so."""
+    in_doubt = delivery.state is DeliveryState.UNCONFIRMED
     waiting = delivery.state is DeliveryState.WAITING
     reason = printable(str(error), 500)
-    hint = error.hint if isinstance(error, DepositdError) else ""
+    hint = error.hint
     asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
     wait = wait_s(policy, delivery.failures + 1, chance, asked_s)
     retry_at = now + timedelta(seconds=wait)
-    if isinstance(error, RemoteError) and not isinstance(error, (Unavailable, Unconfirmed)):
+    if not isinstance(error, (Unavailable, Unconfirmed)):
         shown_hint = hint or f"mend it and run: depositd retry {delivery.dataset_id}"
-        return Fact(DeliveryEvent.FAILED, reason, shown_hint, attempt=waiting)
+        # refused was the question, not what was sent: whether that arrived is as open as before
+        return Fact(DeliveryEvent.FAILED, reason, shown_hint, attempt=waiting, in_doubt=in_doubt)
     event = DeliveryEvent.LOST if waiting and isinstance(error, Unconfirmed) else DeliveryEvent.POSTPONE
     wait_hint = f"tried again in {show_duration(wait)}"
     return Fact(

@@ -26,6 +26,9 @@ LONGEST_NAME_BYTES = 200
 FULL_SPOOL_WAIT_S = 60.0
 """How long archiving waits before it looks whether the spool has room again."""
 
+UNWANTED_WAIT_S = 300.0
+"""How long until it is asked again whether a delivery can take a dataset that none can."""
+
 
 @dataclass(frozen=True, slots=True)
 class Packed:
@@ -53,12 +56,14 @@ def pack_dataset(
     ``unforeseen`` hears of errors that nobody thought of.
     """
     files = journal.datasets.files(record.id)
+    # what was found corrupt and then released is sent as it is
+    released = record.condemned == record.fingerprint
     try:
         archives = tuple(
             pack(
                 pack_plan(plan, record, files, packing, workers),
                 dataset_directory(str(plan.config.spool.path), record.id),
-                content_check=formats.FORMATS[record.format].content_check,
+                content_check=None if released else formats.FORMATS[record.format].content_check,
                 progress=progress,
             )
             for packing in _packings(plan, journal, record)
@@ -70,7 +75,11 @@ def pack_dataset(
             unforeseen(error)
         return _not_packed(plan, journal, record, error, clock(), chance)
     if not archives:
-        return Packed(why="no delivery wants it any more")
+        now = clock()
+        next_at = now + timedelta(seconds=UNWANTED_WAIT_S)
+        why, hint = "no delivery can take it as it is", "each of its deliveries says why"
+        journal.datasets.pack_failed(record.id, why, hint, next_at, now)
+        return Packed(why=why, hint=hint)
     if not journal.datasets.archived(record.id, record.fingerprint, archives, clock()):
         return Packed(why="it changed while it was archived; the archive was thrown away")
     return Packed(archives)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -47,6 +48,8 @@ def read_small_file(path: str) -> bytes | None:
         return None
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("is not a regular file")
         if status.st_size > LONGEST_BYTES:
             raise ValueError(f"{status.st_size:,} bytes, at most {LONGEST_BYTES:,} are read")
         return file.read(LONGEST_BYTES + 1)

@@ -33,7 +33,7 @@ _MINI = re.compile(
 _FULL = {
     "_diffrn_radiation_wavelength.wavelength": "Wavelength",
     "_diffrn_detector.type": "Detector",
-    "_diffrn_source.type": "beamline",
+    "_diffrn_source.type": "header_beamline",
     "_diffrn_scan_frame.date": "date",
     "_diffrn_scan_frame.integration_time": "Exposure_time",
 }
@@ -93,7 +93,7 @@ def _facts(header: bytes, mime: dict[str, str]) -> dict[str, Any]:
         "kind": "CBF",
         "detector": detector["detector"] if detector else None,
         "detector_serial": detector["serial"] if detector else None,
-        "beamline": said.get("beamline"),
+        "header_beamline": said.get("header_beamline"),
         "date": facts.iso_date(date),
         "wavelength_A": facts.number(said.get("Wavelength")),
         "distance_mm": facts.number(said.get("Detector_distance"), 1e3),

@@ -6,7 +6,8 @@ key                meaning
 detector           the detector's model, as its header names it
 detector_serial    its serial number
 instrument         the instrument (mass spectrometer, beamline end station)
-beamline           the beamline, where a header names one
+header_beamline    the beamline, where a header names one; ``beamline`` is the diffraction server's own key,
+                   which a header's free text must not fill
 sample             the sample, as typed in by the user
 date               start of the acquisition as ISO 8601 in the instrument's own local time
 wavelength_A       wavelength, in ångström
@@ -43,7 +44,7 @@ KEYS = (
     "detector",
     "detector_serial",
     "instrument",
-    "beamline",
+    "header_beamline",
     "sample",
     "date",
     "wavelength_A",

@@ -81,7 +81,7 @@ def _facts(said: dict[str, str]) -> dict[str, Any]:
         "kind": "SMV",
         "detector": said.get("DETECTOR_NAME") or said.get("DETECTOR_NAMES"),
         "detector_serial": said.get("DETECTOR_SN"),
-        "beamline": said.get("BEAMLINE"),
+        "header_beamline": said.get("BEAMLINE"),
         "date": facts.iso_date(said.get("DATE") or said.get("DTREK_DATE_TIME")),
         "wavelength_A": wavelength,
         "distance_mm": facts.number(said.get("DISTANCE")),

@@ -33,10 +33,18 @@ class Database:
         self._lock = threading.RLock()
         try:
             self._connection = _connect(path, read_only=read_only)
+        except sqlite3.DatabaseError as error:
+            raise _explained(error, path) from error
+        try:
+            _refuse_newer(self._connection, path)
             if not read_only:
                 _migrate(self._connection, path)
         except sqlite3.DatabaseError as error:
+            self._connection.close()
             raise _explained(error, path) from error
+        except JournalError:
+            self._connection.close()
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -70,8 +78,8 @@ class Database:
 
     def _roll_back(self) -> None:
         # SQLite may have rolled back by itself (disk full): a second one would hide the cause
-        if self._connection.in_transaction:
-            with suppress(sqlite3.DatabaseError):
+        with suppress(sqlite3.DatabaseError):
+            if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
     def problems(self) -> list[str]:
@@ -115,12 +123,16 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA foreign_keys = ON")
-    if not read_only:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        path.chmod(0o600)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            path.chmod(0o600)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -131,21 +143,34 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    steps = migrations()
-    newest = steps[-1][0]
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
+    version, newest = _version(connection), migrations()[-1][0]
     if version > newest:
         raise JournalError(
             f"the journal {path} was written by a newer depositd (schema {version}, this one knows {newest})",
             hint="install that version again, or restore a backup made before the update",
         )
-    for number, script in steps:
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    for number, script in migrations():
+        version = _version(connection)
         if number <= version:
             continue
         if version:
             _backup_before(connection, path, version)
-        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        except sqlite3.DatabaseError:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            # the daemon and a command may open a new journal at the same moment: then the other one has done it
+            if _version(connection) < number:
+                raise
 
 
 def _backup_before(connection: sqlite3.Connection, path: Path, version: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -63,7 +63,8 @@ class PlannedDelivery:
 class Recorded:
     """A dataset after a sighting was recorded.
 
-    ``event`` is what the sighting made true, None where nothing changed but numbers.
+    ``event`` is what the sighting made true, None where nothing changed but numbers.  ``is_new`` is true for a dataset,
+    or a generation of one, that the journal did not have.
     """
 
     record: DatasetRecord
@@ -72,6 +73,10 @@ class Recorded:
 
 
 _ENDED_EVENTS = {VerdictKind.COMPLETE: DatasetEvent.COMPLETED}
+_CONDEMNED = Verdict(
+    VerdictKind.CORRUPT,
+    ("a file's content contradicted its own checksum when it was archived, and nothing has changed since",),
+)
 _UNSETTLED = (DatasetState.GROWING, DatasetState.INCOMPLETE, DatasetState.COMPLETE)
 
 
@@ -110,6 +115,15 @@ class DatasetFacts:
             ).fetchall()
         return [dataset_of(row) for row in rows]
 
+    def unsettled_of(self, root: str) -> list[DatasetRecord]:
+        """Return the datasets below a root that are growing, or have ended and are not archived."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT * FROM datasets WHERE current = 1 AND root = ? AND state IN ('growing', 'incomplete', 'complete')",
+                (os.fsencode(root),),
+            ).fetchall()
+        return [dataset_of(row) for row in rows]
+
     def growing(self) -> int:
         """Return how many datasets are growing."""
         with self._database.reading() as connection:
@@ -126,15 +140,17 @@ class DatasetFacts:
         """Record what a look saw; a changed dataset that was archived becomes a new generation."""
         with self._database.transaction() as connection:
             row = _current(connection, sighting.root, sighting.dataset)
-            is_new = row is None
+            is_new = False
             if row is not None and row["state"] == DatasetState.ARCHIVED:
                 if _is_the_archived_one(row, sighting):
                     _update_metadata(connection, row["id"], sighting)
                     return Recorded(dataset_of(_by_id(connection, row["id"])), None, is_new=False)
                 connection.execute("UPDATE datasets SET current = 0 WHERE id = ?", (row["id"],))
                 row = _insert(connection, sighting, planned, now, generation=row["generation"] + 1)
+                is_new = True
             elif row is None:
                 row = _insert(connection, sighting, planned, now, generation=1)
+                is_new = True
             event = _step(connection, row, sighting, now)
             return Recorded(dataset_of(_by_id(connection, row["id"])), event, is_new=is_new)
 
@@ -299,9 +315,10 @@ def _step(connection: sqlite3.Connection, row: sqlite3.Row, sighting: Sighting, 
     """Move an unarchived dataset to what the sighting says of it."""
     state = DatasetState(row["state"])
     kind = sighting.verdict.kind
-    condemned = row["condemned"] == sighting.fingerprint
-    if condemned and kind is not VerdictKind.GROWING:
-        return None
+    if row["condemned"] == sighting.fingerprint and kind is not VerdictKind.GROWING:
+        if state not in (DatasetState.GROWING, DatasetState.GONE):
+            return None
+        kind, sighting = VerdictKind.CORRUPT, replace(sighting, verdict=_CONDEMNED)
     ended = state in (DatasetState.COMPLETE, DatasetState.INCOMPLETE)
     if ended and kind is VerdictKind.GROWING and row["fingerprint"] == sighting.fingerprint:
         # after a restart nothing has been quiet for long; what ended and has not changed has still ended
@@ -312,7 +329,7 @@ def _step(connection: sqlite3.Connection, row: sqlite3.Row, sighting: Sighting, 
     else:
         event = _ENDED_EVENTS.get(kind, DatasetEvent.ENDED_INCOMPLETE)
     unchanged = row["verdict"] == kind and row["fingerprint"] == sighting.fingerprint
-    if unchanged and state is not DatasetState.GROWING and event is not DatasetEvent.CHANGED:
+    if unchanged and state in (DatasetState.COMPLETE, DatasetState.INCOMPLETE):
         event = None
     if event is not None:
         if state is DatasetState.GONE:

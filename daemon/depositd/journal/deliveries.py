@@ -21,7 +21,7 @@ class Fact:
     """What became true of a delivery.
 
     ``attempt`` says that the destination was tried; ``failure`` counts towards the backoff; ``retry_at`` is when
-    the next step is due, None for at once.
+    the next step is due, None for at once.  ``in_doubt`` says that the answer to an earlier send is still not known.
     """
 
     event: DeliveryEvent
@@ -33,6 +33,7 @@ class Fact:
     retry_at: datetime | None = None
     attempt: bool = False
     failure: bool = False
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,9 @@ class Standing:
     consents: frozenset[HoldKind]
     dataset_state: DatasetState
 
+
+_TELLS_NOTHING = frozenset({DeliveryEvent.CLEAR, DeliveryEvent.SET_ASIDE})
+"""Events that say nothing of a send whose answer is not known."""
 
 _WENT_WELL = frozenset({DeliveryEvent.UPLOADED, DeliveryEvent.SUBMITTED, DeliveryEvent.DELIVERED})
 
@@ -247,7 +251,7 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
         "UPDATE deliveries SET state = :state, error = :error, hint = :hint, hold = :hold, consents = :consents,"
         " remote_id = coalesce(:remote_id, remote_id), remote_status = coalesce(:remote_status, remote_status),"
         " attempts = attempts + :attempted, failures = :failures, next_attempt_at = :next,"
-        " sent_at = CASE WHEN :in_doubt THEN coalesce(sent_at, :now) ELSE NULL END,"
+        " sent_at = CASE WHEN :in_doubt THEN coalesce(sent_at, :now) WHEN :still_in_doubt THEN sent_at ELSE NULL END,"
         " ended_at = CASE WHEN :ended THEN :now ELSE NULL END WHERE id = :id",
         {
             "state": after,
@@ -262,6 +266,7 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
             "failures": row["failures"] + 1 if fact.failure else 0,
             "next": time_text(fact.retry_at) if fact.retry_at else None,
             "in_doubt": int(in_doubt),
+            "still_in_doubt": int(fact.in_doubt or fact.event in _TELLS_NOTHING),
             "ended": int(after in ENDED),
             "now": time_text(now),
             "id": row["id"],
@@ -305,10 +310,9 @@ def _word(
             json_text(sorted(consents)),
             json_text({**delivery_of(row).values, **values}),
             time_text(now) if after in ENDED else None,
-            # only the word to send again ends the doubt about what was sent; others leave the question open
+            # only a word on a send that nobody could confirm ends the doubt about it; others leave the question open
             int(
-                event is DeliveryEvent.WORD_RETRY
-                or (event is DeliveryEvent.WORD_RELEASE and kind is HoldKind.UNCONFIRMED)
+                kind is HoldKind.UNCONFIRMED and event in (DeliveryEvent.WORD_RETRY, DeliveryEvent.WORD_RELEASE)
             ),
             row["id"],
         ),

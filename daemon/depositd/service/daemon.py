@@ -123,6 +123,7 @@ class Daemon:
         self._deliverers: dict[str, Pool] = {}
         self._sources: list[_Source] = []
         self._plan = self._plan_of(config)
+        self._size_pools()
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -174,11 +175,16 @@ class Daemon:
         reached = {
             name: destinations.build(name, settings, now=utc_now) for name, settings in config.destinations.items()
         }
-        for name, settings in config.destinations.items():
-            pool = self._deliverers.get(name)
-            if pool is None or pool.workers != settings.parallel:
-                self._deliverers[name] = Pool(f"deliverer {name}", settings.parallel, self.worker_failed)
         return Plan(config, reached)
+
+    def _size_pools(self) -> None:
+        for name, settings in self._plan.config.destinations.items():
+            pool = self._deliverers.get(name)
+            if pool is None:
+                self._deliverers[name] = Pool(f"deliverer {name}", settings.parallel, self.worker_failed)
+            else:
+                # the same pool goes on: another one would not know what is under way, and send it twice
+                pool.resize(settings.parallel)
 
     def _recover(self) -> None:
         now = utc_now()
@@ -258,6 +264,7 @@ class Daemon:
         self._supervisor.notify(reloading=True)
         try:
             config = self._checked(self._options.reload())
+            plan = self._plan_of(config)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("the new config is refused, the old one stays", problem=problem)
@@ -267,7 +274,8 @@ class Daemon:
             for source in self._sources:
                 source.join(5.0)
             self._sources.clear()
-            self._plan = self._plan_of(config)
+            self._plan = plan
+            self._size_pools()
             for name in self.journal.surroundings.pauses():
                 self.journal.surroundings.resume(name)
             self._start_sources()
@@ -300,10 +308,11 @@ class Daemon:
         paused = self.journal.surroundings.pauses()
         for standing in self.journal.deliveries.due(now):
             delivery = standing.delivery
-            pool = self._deliverers.get(delivery.destination)
-            if pool is None or delivery.destination in paused or self._is_left_out(delivery.dataset_id):
+            if delivery.destination in paused or self._is_left_out(delivery.dataset_id):
                 continue
-            pool.submit(delivery.id, partial(self._deliver, standing))
+            # where the config has no such destination, the step says so and nothing is sent
+            pool = self._deliverers.get(delivery.destination, self._packers)
+            pool.submit(("delivery", delivery.id), partial(self._deliver, standing))
 
     def _is_left_out(self, dataset_id: int) -> bool:
         only = self._options.only
@@ -313,17 +322,19 @@ class Daemon:
 
     def _pack(self, record: DatasetRecord) -> None:
         subject = f"dataset {record.id}"
-        packed = pack_dataset(
-            self._plan,
-            self.journal,
-            record,
-            progress=self._progress(subject, f"archiving {printable(record.name)}", PACK_BUDGET_S),
-            clock=utc_now,
-            chance=self._random.random(),
-            workers=max(os.cpu_count() or 1, 1),
-            unforeseen=partial(self.worker_failed, "archiver"),
-        )
-        self._transfer_ended(subject)
+        try:
+            packed = pack_dataset(
+                self._plan,
+                self.journal,
+                record,
+                progress=self._progress(subject, f"archiving {printable(record.name)}", PACK_BUDGET_S),
+                clock=utc_now,
+                chance=self._random.random(),
+                workers=max(os.cpu_count() or 1, 1),
+                unforeseen=partial(self.worker_failed, "archiver"),
+            )
+        finally:
+            self._transfer_ended(subject)
         name = printable(record.name)
         for archive in packed.archives:
             log.info("archived", dataset=record.id, name=name, size=show_size(archive.size_bytes))
@@ -334,14 +345,16 @@ class Daemon:
     def _deliver(self, standing: Standing) -> None:
         before = standing.delivery
         subject = f"delivery {before.id}"
-        progress = self._progress(subject, f"sending to {before.destination}", DELIVER_BUDGET_S)
         current = self.journal.deliveries.get(before.id)
         if current is None or current.delivery.state is not before.state:
             return  # an operator's word came between the list and this worker
+        progress = self._progress(subject, f"sending to {before.destination}", DELIVER_BUDGET_S)
         unforeseen = partial(self.worker_failed, f"deliverer to {before.destination}")
         tools = Tools(progress, utc_now, self._random.random(), unforeseen, self._paused)
-        after = deliver(self._plan, self.journal, current, tools)
-        self._transfer_ended(subject)
+        try:
+            after = deliver(self._plan, self.journal, current, tools)
+        finally:
+            self._transfer_ended(subject)
         if after is not None:
             self._say(before, after)
         self._wake.set()
@@ -383,6 +396,7 @@ class Daemon:
         return tell
 
     def _transfer_ended(self, subject: str) -> None:
+        # a worker that has ended is not silent, whatever the journal says
         self.heartbeats.rest(subject)
         self.journal.surroundings.progress_ended(subject)
 

@@ -24,7 +24,7 @@ _WITHOUT_CODE = (
 def problems(metadata: Metadata) -> list[Problem]:
     """Return what is missing or wrong, each with what would be right; values that are given must be right, too."""
     found = [*_wrong_type(metadata), *_wrong_code(metadata), *_wrong_title(metadata), *_wrong_equipment(metadata)]
-    if not _given(metadata, "pdb_code"):
+    if not _given(metadata, "pdb_code") and not any(problem.where == "pdb_code" for problem in found):
         found += _missing_without_code(metadata)
     return found
 
@@ -34,14 +34,17 @@ def payload(metadata: Metadata) -> dict[str, Any]:
     found: dict[str, Any] = {key: _text(metadata, key) for key in _TEXTS if _given(metadata, key)}
     if _given(metadata, "pdb_code"):
         found["pdb_code"] = _text(metadata, "pdb_code").upper()
-    if _given(metadata, "dataset_type"):
-        found["dataset_type"] = dataset_type(metadata)
+    if (kind := dataset_type(metadata)) is not None:
+        found["dataset_type"] = kind
     return found
 
 
 def dataset_type(metadata: Metadata) -> str | None:
-    """Return ``pdb`` or ``other``, None where the server's default will do."""
-    return _text(metadata, "dataset_type").lower() or None
+    """Return ``pdb`` or ``other``, None where the server's default (``pdb``) will do.
+
+    A dataset without a PDB code is one of type ``other``: the document takes no other without a code.
+    """
+    return _text(metadata, "dataset_type").lower() or (None if _given(metadata, "pdb_code") else "other")
 
 
 def needs_equipment(metadata: Metadata) -> bool:
@@ -115,7 +118,10 @@ def _shown(metadata: Metadata, key: str) -> str:
 
 
 def _wrong_type(metadata: Metadata) -> list[Problem]:
-    if not _given(metadata, "dataset_type") or dataset_type(metadata) in DATASET_TYPES:
+    kind = _text(metadata, "dataset_type").lower()
+    if kind == "pdb" and not _given(metadata, "pdb_code"):
+        return [Problem("pdb_code", "is missing, and dataset_type is pdb", _WITHOUT_CODE)]
+    if not kind or kind in DATASET_TYPES:
         return []
     return [Problem("dataset_type", f"{_shown(metadata, 'dataset_type')} is no dataset type", "use pdb or other")]
 
@@ -155,6 +161,6 @@ def _missing_without_code(metadata: Metadata) -> list[Problem]:
     if not has_equipment:
         missing.append("equipment_other")
     if len(missing) == 3:
-        wanted = "project_title" if dataset_type(metadata) == "other" else "pdb_code"
+        wanted = "project_title" if _text(metadata, "dataset_type").lower() == "other" else "pdb_code"
         return [Problem(wanted, "is missing", _WITHOUT_CODE)]
     return [Problem(key, "is missing, and there is no pdb_code", _WITHOUT_CODE) for key in missing]

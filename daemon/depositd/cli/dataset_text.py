@@ -1,0 +1,111 @@
+"""Datasets and deliveries in words; pure functions of the contract's JSON and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from depositd.cli.output import Line, line
+from depositd.units import parse_utc, printable, show_count, show_duration, show_size
+
+Json = Mapping[str, Any]
+
+STYLES = {
+    "growing": "cyan",
+    "complete": "cyan",
+    "incomplete": "yellow",
+    "archived": "cyan",
+    "gone": "red",
+    "held": "yellow",
+    "waiting": "cyan",
+    "unconfirmed": "yellow",
+    "uploaded": "cyan",
+    "submitted": "cyan",
+    "delivered": "green",
+    "failed": "red",
+    "skipped": "bright_black",
+}
+MOVING = frozenset({"waiting", "unconfirmed", "uploaded", "submitted"})
+"""Delivery states that go on by themselves."""
+
+
+def what(dataset: Json) -> str:
+    """Return what a dataset is: ``frames, 1,800 files, 11.2 GB``."""
+    return f"{dataset['format']}, {show_count(dataset['files'], 'file')}, {show_size(dataset['bytes'])}"
+
+
+def standing(dataset: Json) -> str:
+    """Return state and verdict in one word or two: ``complete``, ``incomplete (gapped)``."""
+    state, verdict = str(dataset["state"]), str(dataset["verdict"])
+    return state if verdict in (state, "complete", "growing") else f"{state} ({verdict})"
+
+
+def evidence(dataset: Json) -> str:
+    """Return the verdict's evidence in one line."""
+    return printable("; ".join(dataset["evidence"]))
+
+
+def ago(text: str | None, now: datetime) -> str:
+    """Return ``41 s ago``, or ``in 4 min`` for what is to come; ``never`` for None."""
+    if text is None:
+        return "never"
+    seconds = (now - parse_utc(text)).total_seconds()
+    # stored times have whole seconds: what is less than one is now
+    if abs(seconds) < 1:
+        return "now"
+    return f"{show_duration(round(seconds))} ago" if seconds > 0 else f"in {show_duration(round(-seconds))}"
+
+
+def delivery_lines(delivery: Json, transfer: Json | None, now: datetime, indent: int, width: int = 0) -> list[Line]:
+    """Return how a delivery stands, and where something is to be said why and what can be done.
+
+    ``width`` is the width of the column with the destinations' names.
+    """
+    state = str(delivery["state"])
+    pieces: list[str | tuple[str, str]] = [
+        f"to {printable(delivery['destination']):<{width}}  ",
+        (state, STYLES.get(state, "")),
+    ]
+    if delivery["remote_status"]:
+        pieces.append(f" ({printable(delivery['remote_status'], 60)})")
+    if state in MOVING:
+        pieces += [f", {clause}" for clause in _what_comes(delivery, transfer, now)]
+    share = _share(transfer) if transfer else None
+    lines = [line(*pieces, indent=indent, share=share)]
+    if delivery["error"]:
+        lines.append(line(printable(delivery["error"]), indent=indent + 4))
+    if delivery["hint"]:
+        lines.append(line((f"→ {printable(delivery['hint'])}", "bold"), indent=indent + 4))
+    return lines
+
+
+def transfer_clause(transfer: Json) -> str:
+    """Return ``sending to irrmc, 45 % of 11.2 GB``."""
+    total = transfer["total_bytes"]
+    how_much = f" {100 * _share(transfer):.0f} % of {show_size(total)}" if total else ""
+    return f"{printable(transfer['activity'])}{':' if how_much else ''}{how_much}"
+
+
+def transfer_line(transfer: Json, indent: int) -> Line:
+    """Return a transfer on a line of its own, with its bar."""
+    return line((transfer_clause(transfer), "cyan"), indent=indent, share=_share(transfer))
+
+
+def _what_comes(delivery: Json, transfer: Json | None, now: datetime) -> list[str]:
+    if transfer is not None:
+        return [transfer_clause(transfer)]
+    found = []
+    if delivery["attempts"] and delivery["state"] == "waiting":
+        found.append(f"tried {show_count(delivery['attempts'], 'time')}")
+    due = delivery["next_attempt_at"]
+    if due is not None:
+        asks = "next attempt" if delivery["state"] == "waiting" else "asked again"
+        when = ago(due, now)
+        found.append(f"{asks} {'now' if when.endswith('ago') else when}")
+    return found
+
+
+def _share(transfer: Json) -> float:
+    total = transfer["total_bytes"]
+    return min(transfer["done_bytes"] / total, 1.0) if total else 0.0

@@ -1,0 +1,101 @@
+"""``run``: the daemon, in the foreground."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from depositd.cli import journals
+from depositd.cli.options import ConfigOption, config_path
+from depositd.units import printable
+
+if TYPE_CHECKING:
+    from depositd.config import Config
+    from depositd.journal import Journal
+    from depositd.service import Daemon
+
+
+class _Page(Protocol):
+    """The status page while it is served."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
+def run(
+    config: ConfigOption = None,
+    until_idle: Annotated[
+        bool,
+        typer.Option(
+            "--until-idle", help="End once nothing grows and no delivery can make progress; 3 where some need you."
+        ),
+    ] = False,
+    log_level: Annotated[str, typer.Option(metavar="debug|info|warning|error", help="What the log shows.")] = "info",
+    log_format: Annotated[
+        str, typer.Option(metavar="auto|json|console|plain", help="auto: JSON to journald, otherwise text.")
+    ] = "auto",
+) -> None:
+    """Watch, archive and deliver, until told to stop."""
+    from depositd.config import load_config
+    from depositd.systemd import LogMode, capture_strays, configure_logging
+
+    if log_format not in list(LogMode):
+        raise typer.BadParameter(f"{printable(log_format)} is none ({', '.join(LogMode)})", param_hint="--log-format")
+    path = config_path(config)
+    settings = load_config(path)
+    try:
+        configure_logging(LogMode(log_format), log_level)
+    except ValueError as error:
+        raise typer.BadParameter(printable(str(error)), param_hint="--log-level") from None
+    capture_strays()
+    raise typer.Exit(_run(settings, path, until_idle=until_idle))
+
+
+def _run(config: Config, path: Path, *, until_idle: bool) -> int:
+    from depositd.config import load_config
+    from depositd.journal import FILE_NAME, Journal
+    from depositd.service import Daemon, Options, StateLock
+    from depositd.systemd import find_supervisor
+
+    journals.make_state_dir(config)
+    # the lock comes first: a second daemon must not even open the journal
+    lock = StateLock(config.state_dir)
+    try:
+        journal = Journal(config.state_dir / FILE_NAME)
+        try:
+            options = Options(until_idle=until_idle, reload=partial(load_config, path))
+            daemon = Daemon(config, journal, find_supervisor(), options)
+            daemon.handle_signals()
+            page = _serve(config, daemon, journal)
+            try:
+                return daemon.run()
+            finally:
+                if page is not None:
+                    page.stop()
+        finally:
+            journal.close()
+    finally:
+        lock.release()
+
+
+def _serve(config: Config, daemon: Daemon, journal: Journal) -> _Page | None:
+    """Serve the status page; a port that is taken is said, and does not keep data from being delivered."""
+    from depositd.systemd import get_logger
+
+    if config.web is None:
+        return None
+    from depositd.web import serve_in_background
+
+    log = get_logger("depositd")
+    host, port = config.web.host, config.web.port
+    shown = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    try:
+        page: _Page = serve_in_background(host, port, journal.view.status, lambda: daemon.healthy)
+    except OSError as error:
+        log.error("the status page cannot be served", address=shown, reason=error.strerror or str(error))
+        return None
+    log.info("status page", address=shown)
+    return page

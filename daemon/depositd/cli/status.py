@@ -1,0 +1,105 @@
+"""``status``, ``show`` and ``explain``: what is, what was, and why."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from depositd.cli import journals
+from depositd.cli.options import ConfigOption, JsonOption, load
+from depositd.cli.output import renderable, say, say_json, say_lines
+from depositd.errors import DepositdError
+from depositd.units import printable
+
+if TYPE_CHECKING:
+    from depositd.cli.status_text import Picture
+    from depositd.config import Config
+
+REFRESH_S = 1.0
+EMPTY: dict[str, Any] = {"datasets": [], "sources": [], "destinations": [], "transfers": []}
+
+
+def status(
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl+C.")] = False,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Also show all that is done.")] = False,
+) -> None:
+    """Show what was found and sent, what waits, and what needs you."""
+    if watch and (json or not sys.stdout.isatty()):
+        why = "--json is one document" if json else "it refreshes a terminal, and stdout is none"
+        raise typer.BadParameter(why, param_hint="--watch")
+    settings = load(config)
+    if json:
+        picture = _picture(settings, everything)
+        say_json({**picture.view, "daemon": {"running": picture.pid is not None, "pid": picture.pid or None}})
+    elif watch:
+        _watch(settings, everything)
+    else:
+        from depositd.cli.status_text import status_lines
+
+        say_lines(status_lines(_picture(settings, everything)))
+
+
+def _picture(config: Config, everything: bool) -> Picture:
+    from depositd.cli.status_text import Picture
+    from depositd.service import running_pid
+
+    with journals.reading(config) as journal:
+        view = journal.view.status() if journal else EMPTY
+    return Picture(view, datetime.now(UTC), running_pid(config.state_dir), everything)
+
+
+def _watch(config: Config, everything: bool) -> None:
+    from rich.console import Group
+    from rich.live import Live
+
+    from depositd.cli.status_text import status_lines
+
+    def shown() -> Group:
+        return Group(*(renderable(line) for line in status_lines(_picture(config, everything))))
+
+    with Live(shown(), screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(REFRESH_S)
+            live.update(shown(), refresh=True)
+
+
+def show(
+    dataset: Annotated[int, typer.Argument(metavar="ID", min=1, help="The dataset's number, as in status.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one dataset's facts, its deliveries and its whole history."""
+    from depositd.cli.show_text import show_lines
+
+    with journals.reading(load(config)) as journal:
+        shown = journal.view.show(dataset) if journal else None
+    if shown is None:
+        raise DepositdError(f"there is no dataset {dataset}", hint="depositd status lists them with their numbers")
+    if json:
+        say_json(shown)
+    else:
+        say_lines(show_lines(shown, datetime.now(UTC)))
+
+
+def explain(
+    target: Annotated[str, typer.Argument(metavar="ID|PATH", help="A dataset's number, a file or a directory.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say which rule took it, or why none did, and what it waits for."""
+    from depositd.engine.explaining import explain as explain_target
+
+    settings = load(config)
+    with journals.reading(settings) as journal:
+        explanation = explain_target(settings, journal, target, datetime.now(UTC))
+    if json:
+        say_json(explanation.json())
+        return
+    for sentence in explanation.lines():
+        say(printable(sentence))

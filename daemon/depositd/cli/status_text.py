@@ -1,0 +1,241 @@
+"""``depositd status`` as lines: first what needs somebody, then what goes on by itself, then what is done.
+
+Pure: the journal's view, the time and the daemon's pid go in, lines come out.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from depositd.cli.dataset_text import (
+    STYLES,
+    Json,
+    ago,
+    delivery_lines,
+    evidence,
+    standing,
+    transfer_line,
+    what,
+)
+from depositd.cli.output import Line, line
+from depositd.units import printable, show_count
+
+MOST_DONE = 10
+"""Datasets that are done and shown without ``--all``."""
+
+
+class Section(enum.StrEnum):
+    """Where a dataset stands in the list, in this order."""
+
+    NEEDS_YOU = "needs you"
+    ON_ITS_WAY = "on its way"
+    GROWING = "growing"
+    DELIVERED = "delivered"
+    SET_ASIDE = "set aside"
+
+
+_PLURALS = {Section.NEEDS_YOU: "need you", Section.ON_ITS_WAY: "on their way"}
+_DONE = (Section.DELIVERED, Section.SET_ASIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What ``status`` shows: the journal's view at one moment, and the daemon's pid (None: none runs)."""
+
+    view: Json
+    now: datetime
+    pid: int | None
+    everything: bool = False
+
+
+def section_of(dataset: Json) -> Section:
+    """Return the section of a dataset."""
+    states = {delivery["state"] for delivery in dataset["deliveries"]}
+    if states & {"held", "failed"} or dataset.get("waits_for"):
+        return Section.NEEDS_YOU
+    if dataset["state"] == "growing":
+        return Section.GROWING
+    if states - {"delivered", "skipped"}:
+        return Section.ON_ITS_WAY
+    return Section.DELIVERED if "delivered" in states else Section.SET_ASIDE
+
+
+def status_lines(picture: Picture) -> list[Line]:
+    """Return everything that ``status`` says."""
+    sections: dict[Section, list[Json]] = {section: [] for section in Section}
+    for dataset in picture.view["datasets"]:
+        sections[section_of(dataset)].append(dataset)
+    lines = [_summary(picture, sections), _daemon_line(picture)]
+    transfers = {transfer["subject"]: transfer for transfer in picture.view["transfers"]}
+    columns = _Columns.of(_shown(picture, sections))
+    for section, datasets in sections.items():
+        if datasets:
+            lines += [line(), line((_heading(section, datasets), "bold"))]
+            lines += _section_lines(picture, section, datasets, transfers, columns)
+    return lines + _destination_lines(picture) + _source_lines(picture)
+
+
+def _summary(picture: Picture, sections: Mapping[Section, Sequence[Json]]) -> Line:
+    total = len(picture.view["datasets"])
+    if not total:
+        return line("nothing recorded yet")
+    pieces: list[str | tuple[str, str]] = [f"{show_count(total, 'dataset')}: "]
+    for section, datasets in sections.items():
+        if not datasets:
+            continue
+        word = _PLURALS.get(section, section.value) if len(datasets) > 1 else section.value
+        style = {Section.NEEDS_YOU: "bold yellow", Section.DELIVERED: "green"}.get(section, "")
+        pieces += [(f"{len(datasets):,} {word}", style), ", "]
+    if not sections[Section.NEEDS_YOU] and not _troubles(picture):
+        pieces.append(("nothing needs you", "green"))
+    else:
+        pieces.pop()
+    pieces += [(f"; {trouble}", "bold yellow") for trouble in _troubles(picture)]
+    return line(*pieces)
+
+
+def _troubles(picture: Picture) -> list[str]:
+    paused = len(picture.view["destinations"])
+    lost = sum(1 for source in picture.view["sources"] if source["state"] == "unavailable")
+    found = []
+    if paused:
+        found.append(f"{show_count(paused, 'destination')} paused")
+    if lost:
+        found.append(f"{show_count(lost, 'source')} unavailable")
+    return found
+
+
+def _daemon_line(picture: Picture) -> Line:
+    if picture.pid is None:
+        return line(("depositd is not running: nothing is found or sent until it is started", "yellow"))
+    number = f" (pid {picture.pid})" if picture.pid else ""
+    return line(f"depositd is running{number}")
+
+
+def _heading(section: Section, datasets: Sequence[Json]) -> str:
+    return f"{section.value.upper()} ({len(datasets):,})"
+
+
+def _shown(picture: Picture, sections: Mapping[Section, Sequence[Json]]) -> list[Json]:
+    return [dataset for section in sections for dataset in _part(picture, section, sections[section])]
+
+
+def _part(picture: Picture, section: Section, datasets: Sequence[Json]) -> Sequence[Json]:
+    """Return those of a section that are shown: all that is open, the newest of what is done."""
+    if section not in _DONE:
+        return datasets
+    newest_first = list(reversed(datasets))
+    return newest_first if picture.everything else newest_first[:MOST_DONE]
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The widths of a dataset's columns, the same in all sections."""
+
+    number: int
+    name: int
+    what: int
+
+    @classmethod
+    def of(cls, datasets: Sequence[Json]) -> _Columns:
+        return cls(
+            max((len(str(dataset["id"])) for dataset in datasets), default=0),
+            max((len(printable(dataset["name"])) for dataset in datasets), default=0),
+            max((len(what(dataset)) for dataset in datasets), default=0),
+        )
+
+
+def _section_lines(
+    picture: Picture, section: Section, datasets: Sequence[Json], transfers: Mapping[str, Json], columns: _Columns
+) -> list[Line]:
+    lines: list[Line] = []
+    part = _part(picture, section, datasets)
+    for dataset in part:
+        if section in _DONE:
+            lines.append(_done_line(dataset, columns))
+        else:
+            lines += _open_lines(picture, dataset, transfers, columns)
+    if len(part) < len(datasets):
+        lines.append(line((f"and {len(datasets) - len(part):,} more: depositd status --all", "bright_black"), indent=2))
+    return lines
+
+
+def _row(dataset: Json, columns: _Columns) -> list[str | tuple[str, str]]:
+    generation = f" (generation {dataset['generation']})" if dataset.get("generation", 1) > 1 else ""
+    return [
+        (f"{dataset['id']:>{columns.number}}", "bright_black"),
+        "  ",
+        (f"{printable(dataset['name']):<{columns.name}}", "bold"),
+        f"  {what(dataset):<{columns.what}}  ",
+        generation.lstrip() + ("  " if generation else ""),
+    ]
+
+
+def _done_line(dataset: Json, columns: _Columns) -> Line:
+    pieces = _row(dataset, columns)
+    if not dataset["deliveries"]:
+        pieces.append((dataset["state"], STYLES.get(dataset["state"], "")))
+    for position, delivery in enumerate(dataset["deliveries"]):
+        status = f" ({printable(delivery['remote_status'], 60)})" if delivery["remote_status"] else ""
+        state = delivery["state"]
+        pieces += [
+            "; " if position else "",
+            f"{printable(delivery['destination'])} ",
+            (state, STYLES.get(state, "")),
+            status,
+        ]
+    return line(*pieces, indent=2)
+
+
+def _open_lines(picture: Picture, dataset: Json, transfers: Mapping[str, Json], columns: _Columns) -> list[Line]:
+    said = standing(dataset)
+    pieces = [*_row(dataset, columns), (said, STYLES.get(dataset["state"], "")), f": {evidence(dataset)}"]
+    lines = [line(*pieces, indent=2)]
+    deeper = columns.number + 4
+    packing = transfers.get(f"dataset {dataset['id']}")
+    if packing is not None:
+        lines.append(transfer_line(packing, deeper))
+    waits = dataset.get("waits_for")
+    if waits:
+        lines.append(line(("archiving waits: ", "yellow"), printable(waits["reason"]), indent=deeper))
+        lines.append(line((f"→ {printable(waits['hint'] or '')}", "bold"), indent=deeper + 4))
+        lines.append(line(f"next attempt {ago(waits['next_attempt_at'], picture.now)}", indent=deeper + 4))
+    width = max((len(printable(delivery["destination"])) for delivery in dataset["deliveries"]), default=0)
+    for delivery in dataset["deliveries"]:
+        transfer = transfers.get(f"delivery {delivery['id']}")
+        lines += delivery_lines(delivery, transfer, picture.now, deeper, width)
+    return lines
+
+
+def _destination_lines(picture: Picture) -> list[Line]:
+    paused = picture.view["destinations"]
+    if not paused:
+        return []
+    lines = [line(), line(("PAUSED DESTINATIONS", "bold"))]
+    for destination in paused:
+        since, again = ago(destination["since"], picture.now), ago(destination["next_probe_at"], picture.now)
+        lines.append(line((printable(destination["name"]), "bold"), f"  paused {since}, asked again {again}", indent=2))
+        lines.append(line((printable(destination["reason"]), "yellow"), indent=6))
+        if destination["hint"]:
+            lines.append(line((f"→ {printable(destination['hint'])}", "bold"), indent=6))
+    return lines
+
+
+def _source_lines(picture: Picture) -> list[Line]:
+    sources = picture.view["sources"]
+    if not sources:
+        return []
+    lines = [line(), line(("SOURCES", "bold"))]
+    width = max(len(printable(source["path"])) for source in sources)
+    for source in sources:
+        lost = source["state"] == "unavailable"
+        state = ("unavailable", "bold yellow") if lost else (f"watched ({printable(source['means'])})", "")
+        swept = f", last sweep {ago(source['swept_at'], picture.now)}" if source["swept_at"] else ""
+        files = f", {show_count(source['files'], 'file')}" if source["files"] is not None else ""
+        lines.append(line(f"{printable(source['path']):<{width}}  ", state, swept + files, indent=2))
+        if source["problem"]:
+            lines.append(line((printable(source["problem"]), "yellow"), indent=6))
+    return lines
