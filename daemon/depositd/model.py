@@ -41,6 +41,7 @@ class FileKind(enum.StrEnum):
     FIFO = "named pipe"
     SOCKET = "socket"
     DEVICE = "device"
+    UNREADABLE = "directory that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)

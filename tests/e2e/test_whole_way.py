@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from beamline_support import Beamline, until, write_run, write_series
+
 from depositd.sandbox import running
 
 PX = """
@@ -187,7 +188,8 @@ def test_a_wrong_token_pauses_the_destination_and_says_so_once(beamline, sandbox
 
 
 def test_what_lacks_metadata_is_held_and_freed_by_the_operator(beamline, sandbox):
-    beamline.configure(PX.format(data=beamline.data).replace("metadata: {set: {pdb_code: 1ABC}}", "on_incomplete: hold"))
+    without_metadata = PX.replace("metadata: {{set: {{pdb_code: 1ABC}}}}", "on_incomplete: hold")
+    beamline.configure(without_metadata.format(data=beamline.data))
     write_series(beamline.data / "px", "lyso_1", 12)
     with beamline.start("--until-idle") as daemon:
         assert daemon.wait() == 3

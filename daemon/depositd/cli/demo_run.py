@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 import threading
@@ -98,8 +99,8 @@ def _place(options: Options, progress: Console) -> Iterator[_Place]:
         yield place
     finally:
         if place.keep or options.directory is not None:
-            shown = printable(str(place.root))
-            note = f"Kept: {shown} (depositd.log there is the daemon's)\ndepositd --config {shown}/depositd.yaml status"
+            config = printable(shlex.quote(str(place.root / "depositd.yaml")))
+            note = f"Kept: {printable(str(place.root))}\nLook again: depositd --config {config} status"
             progress.print(note, markup=False, highlight=False, soft_wrap=True)
         else:
             shutil.rmtree(place.root, ignore_errors=True)

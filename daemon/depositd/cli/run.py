@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from depositd.cli import journals
 from depositd.cli.options import ConfigOption, config_path
+from depositd.errors import DepositdError
 from depositd.units import printable
 
 if TYPE_CHECKING:
     from depositd.config import Config
     from depositd.journal import Journal
     from depositd.service import Daemon
-
-
-class _Page(Protocol):
-    """The status page while it is served."""
-
-    def stop(self) -> None:
-        """End it."""
+    from depositd.web import Server
 
 
 def run(
@@ -81,21 +76,18 @@ def _run(config: Config, path: Path, *, until_idle: bool) -> int:
         lock.release()
 
 
-def _serve(config: Config, daemon: Daemon, journal: Journal) -> _Page | None:
+def _serve(config: Config, daemon: Daemon, journal: Journal) -> Server | None:
     """Serve the status page; a port that is taken is said, and does not keep data from being delivered."""
-    from depositd.systemd import get_logger
-
     if config.web is None:
         return None
+    from depositd.systemd import get_logger
     from depositd.web import serve_in_background
 
     log = get_logger("depositd")
-    host, port = config.web.host, config.web.port
-    shown = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
     try:
-        page: _Page = serve_in_background(host, port, journal.view.status, lambda: daemon.healthy)
-    except OSError as error:
-        log.error("the status page cannot be served", address=shown, reason=error.strerror or str(error))
+        page = serve_in_background(config.web.host, config.web.port, journal.view.status, lambda: daemon.healthy)
+    except DepositdError as error:
+        log.error("the status page cannot be served", reason=str(error), hint=error.hint)
         return None
-    log.info("status page", address=shown)
+    log.info("status page", address=page.url)
     return page

@@ -24,7 +24,7 @@ def show_lines(dataset: Json, now: datetime) -> list[Line]:
     lines += [line(), line(("DELIVERIES", "bold"))]
     width = max((len(printable(delivery["destination"])) for delivery in dataset["deliveries"]), default=0)
     for delivery in dataset["deliveries"]:
-        lines += delivery_lines(delivery, None, now, 2, width)
+        lines += delivery_lines(delivery, now, indent=2, width=width)
         if delivery["remote_id"]:
             lines.append(line(f"known there as {printable(delivery['remote_id'])}", indent=6))
     if not dataset["deliveries"]:

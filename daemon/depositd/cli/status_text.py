@@ -23,6 +23,8 @@ from depositd.cli.dataset_text import (
 from depositd.cli.output import Line, line
 from depositd.units import printable, show_count
 
+WIDEST_NAME = 40
+"""A longer name is shown whole and puts its own row out of line, not all others."""
 MOST_DONE = 10
 """Datasets that are done and shown without ``--all``."""
 
@@ -69,7 +71,9 @@ def status_lines(picture: Picture) -> list[Line]:
     for dataset in picture.view["datasets"]:
         sections[section_of(dataset)].append(dataset)
     lines = [_summary(picture, sections), _daemon_line(picture)]
-    transfers = {transfer["subject"]: transfer for transfer in picture.view["transfers"]}
+    # what a daemon that is no more was doing is no progress
+    moving = picture.view["transfers"] if picture.pid is not None else ()
+    transfers = {transfer["subject"]: transfer for transfer in moving}
     columns = _Columns.of(_shown(picture, sections))
     for section, datasets in sections.items():
         if datasets:
@@ -143,7 +147,7 @@ class _Columns:
     def of(cls, datasets: Sequence[Json]) -> _Columns:
         return cls(
             max((len(str(dataset["id"])) for dataset in datasets), default=0),
-            max((len(printable(dataset["name"])) for dataset in datasets), default=0),
+            min(max((len(printable(dataset["name"])) for dataset in datasets), default=0), WIDEST_NAME),
             max((len(what(dataset)) for dataset in datasets), default=0),
         )
 
@@ -203,10 +207,12 @@ def _open_lines(picture: Picture, dataset: Json, transfers: Mapping[str, Json], 
         lines.append(line(("archiving waits: ", "yellow"), printable(waits["reason"]), indent=deeper))
         lines.append(line((f"→ {printable(waits['hint'] or '')}", "bold"), indent=deeper + 4))
         lines.append(line(f"next attempt {ago(waits['next_attempt_at'], picture.now)}", indent=deeper + 4))
+    paused = {destination["name"] for destination in picture.view["destinations"]}
     width = max((len(printable(delivery["destination"])) for delivery in dataset["deliveries"]), default=0)
     for delivery in dataset["deliveries"]:
         transfer = transfers.get(f"delivery {delivery['id']}")
-        lines += delivery_lines(delivery, transfer, picture.now, deeper, width)
+        stopped = delivery["destination"] in paused
+        lines += delivery_lines(delivery, picture.now, indent=deeper, width=width, transfer=transfer, paused=stopped)
     return lines
 
 

@@ -94,7 +94,7 @@ def _report(journal: Journal, dataset_id: int, delivery_id: int, as_json: bool) 
         return
     mine = [delivery for delivery in shown["deliveries"] if delivery["id"] == delivery_id]
     for delivery in mine:
-        say_lines(delivery_lines(delivery, None, datetime.now(UTC), 0))
+        say_lines(delivery_lines(delivery, datetime.now(UTC)))
 
 
 def _follow_daemon(config: Config, journal: Journal, delivery_id: int) -> int:

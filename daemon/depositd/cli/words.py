@@ -26,11 +26,11 @@ Ids = Annotated[list[int], typer.Argument(metavar="ID…", min=1, help="The data
 
 @dataclass(slots=True)
 class _Heard:
-    """What a word did to some datasets: the deliveries that followed, what was refused, and what failed."""
+    """What a word did to some datasets: the deliveries that followed, what was refused, and where none followed."""
 
     followed: list[Delivery] = field(default_factory=list)
     refused: list[tuple[int, DepositdError]] = field(default_factory=list)
-    failed: bool = False
+    failed: set[int] = field(default_factory=set)
 
 
 def retry(ids: Ids, config: ConfigOption = None, to: ToOption = None, json: JsonOption = False) -> None:
@@ -85,25 +85,28 @@ def _speak(
 
     if journal is None:
         heard.refused.append((dataset_id, DepositdError(f"there is no dataset {dataset_id}: nothing is recorded yet")))
-        heard.failed = True
+        heard.failed.add(dataset_id)
         return
     try:
         spoken = speak(journal, word, dataset_id, to, values, datetime.now(UTC))
     except NoSuchDelivery as error:
         heard.refused.append((dataset_id, error))
-        heard.failed = True
+        heard.failed.add(dataset_id)
         return
     heard.followed += spoken.followed
     heard.refused += [(dataset_id, error) for error in spoken.refused]
-    heard.failed |= not spoken.followed
+    if not spoken.followed:
+        heard.failed.add(dataset_id)
 
 
 def _tell(heard: _Heard) -> None:
     for delivery in heard.followed:
         reason = f": {printable(delivery.error)}" if delivery.error else ""
         say(f"dataset {delivery.dataset_id} to {printable(delivery.destination)}: {delivery.state}{reason}")
-    for _dataset_id, error in heard.refused:
-        for text in failure_of(error).lines:
+    for dataset_id, error in heard.refused:
+        # where the word helped another delivery of the dataset, this one is merely left as it is
+        lines = failure_of(error).lines if dataset_id in heard.failed else (printable(str(error)),)
+        for text in lines:
             tell(text)
 
 

@@ -130,19 +130,18 @@ def _step(
         retry_at = tools.clock() + timedelta(seconds=wait)
         reason = "the archive in the spool was damaged and is built again"
         return Fact(DeliveryEvent.POSTPONE, reason, retry_at=retry_at, failure=True)
-    except RemoteError as error:
-        return fact_of_error(error, delivery, policy, tools.clock(), tools.chance)
-    except OSError as error:
-        seen = _unclassified(report, str(error), "")
-        return fact_of_error(seen, delivery, policy, tools.clock(), tools.chance)
     except Exception as error:  # noqa: BLE001 - a bug must cost this delivery a wait, not the night
+        return fact_of_error(_classified(error, report, tools), delivery, policy, tools.clock(), tools.chance)
+
+
+def _classified(error: Exception, report: StepReport, tools: Tools) -> RemoteError:
+    """Return what an error means; of one that no adapter classified, after a send began, nobody knows what arrived."""
+    if isinstance(error, RemoteError):
+        return error
+    what, hint = str(error), ""
+    if not isinstance(error, OSError):
         tools.unforeseen(error)
-        seen = _unclassified(report, f"unforeseen {type(error).__name__}: {error}", "please report it")
-        return fact_of_error(seen, delivery, policy, tools.clock(), tools.chance)
-
-
-def _unclassified(report: StepReport, what: str, hint: str) -> RemoteError:
-    """Return what an error means that no adapter has classified: after a send began, nobody knows what arrived."""
+        what, hint = f"unforeseen {type(error).__name__}: {error}", "please report it"
     return Unconfirmed(what, hint=hint) if report.began else Unavailable(what, hint=hint)
 
 
@@ -160,9 +159,7 @@ def fact_of_outcome(outcome: Outcome, delivery: Delivery, now: datetime) -> Fact
     )
 
 
-def fact_of_error(
-    error: RemoteError, delivery: Delivery, policy: RetryPolicy, now: datetime, chance: float
-) -> Fact:
+def fact_of_error(error: RemoteError, delivery: Delivery, policy: RetryPolicy, now: datetime, chance: float) -> Fact:
     """Return what a classified error makes true: try again, ask first, or give up and say so."""
     in_doubt = delivery.state is DeliveryState.UNCONFIRMED
     waiting = delivery.state is DeliveryState.WAITING

@@ -45,8 +45,9 @@ def closed(facts: Facts) -> Hold | None:
     holds = [hold for gate in _GATES if (hold := gate(facts)) is not None]
     if not holds:
         return None
-    hints = list(dict.fromkeys(hold.hint for hold in holds))
-    return Hold(holds[0].kind, "; ".join(hold.reason for hold in holds), "; ".join(hints))
+    # release with --set also approves and also sends what is incomplete: one hint is enough, and this one comes first
+    metadata = next((hold for hold in holds if hold.kind is HoldKind.METADATA), holds[0])
+    return Hold(holds[0].kind, "; ".join(hold.reason for hold in holds), metadata.hint)
 
 
 def _cannot_take(facts: Facts) -> Hold | None:

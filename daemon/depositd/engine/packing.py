@@ -14,9 +14,10 @@ from depositd.config import MissingFieldError, render
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.planning import Plan, hold_waiting
 from depositd.errors import ContentCorrupt, DepositdError, SourceChanged, SpoolFull
-from depositd.journal import DatasetRecord, Journal
-from depositd.model import Archive, DeliveryState, FileStat, Packing
+from depositd.journal import DatasetRecord, Fact, Journal
+from depositd.model import Archive, DeliveryState, FileStat, HoldKind, Packing
 from depositd.retry import wait_s
+from depositd.states import DeliveryEvent
 from depositd.units import printable
 
 ProgressCallback = Callable[[int, int], None]
@@ -93,7 +94,8 @@ def _not_packed(
     if isinstance(error, (SourceChanged, FileNotFoundError)):
         why = f"it changed while it was archived: {why}"
         journal.datasets.changed(record.id, why, now)
-        return Packed(why=why)
+        journal.deliveries.withdraw_consent(record.id, HoldKind.INCOMPLETE)
+        return Packed(why=why, hint=_unwatched(journal, record, why, now))
     if isinstance(error, ContentCorrupt):
         journal.datasets.condemn(record.id, why, now)
         condemned = journal.datasets.get(record.id)
@@ -106,6 +108,17 @@ def _not_packed(
     hint = getattr(error, "hint", "") or "look at the file and at the permissions of the directories above it"
     journal.datasets.pack_failed(record.id, why, hint, now + timedelta(seconds=wait), now)
     return Packed(why=why, hint=hint)
+
+
+def _unwatched(journal: Journal, record: DatasetRecord, why: str, now: datetime) -> str:
+    """Fail the deliveries of a changed dataset that came by hand: no rule looks at it again.  Return the hint."""
+    if record.rule:
+        return ""
+    hint = "submit it again when it is finished"
+    for standing in journal.deliveries.of_dataset(record.id):
+        if standing.delivery.state is DeliveryState.WAITING:
+            journal.deliveries.apply(standing.delivery.id, Fact(DeliveryEvent.FAILED, why, hint), now)
+    return hint
 
 
 def pack_plan(

@@ -15,7 +15,7 @@ from depositd.config import Rule
 from depositd.engine.observing import DatasetIdentity, Judged, Observer
 from depositd.engine.planning import Plan, after_sighting, after_vanishing
 from depositd.engine.sidecars import Sidecar
-from depositd.journal import Journal, PlannedDelivery, Recorded, SourceStatus
+from depositd.journal import DatasetRecord, Journal, PlannedDelivery, Recorded, SourceStatus
 from depositd.model import DatasetState, Listing
 from depositd.units import printable, show_duration
 from depositd.watch.events import ChangedDirectories, Watching, watch
@@ -31,8 +31,6 @@ GROWING_LOOK_S = 5.0
 """A growing dataset is looked at at least this often, with or without events."""
 LOOK_SHARE = 10.0
 """Looking at a directory may take one part in this many of the time between looks."""
-
-_UNSETTLED = (DatasetState.GROWING, DatasetState.INCOMPLETE, DatasetState.COMPLETE)
 
 
 @dataclass(slots=True)
@@ -115,8 +113,13 @@ class SourceWatcher:
             self._unavailable(f"{error.strerror or error}")
             return False
         before = self._identity
-        if before is not None and identity.device != before.device and empty:
+        if empty and before is not None and identity.device != before.device:
             self._unavailable("it is empty and on another file system than before: is the share unmounted?")
+            return False
+        if empty and self._saved and (identity != before or self._problem is not None):
+            self._unavailable(
+                f"it is empty, and {len(self._saved):,} datasets there are not archived yet: is it mounted?"
+            )
             return False
         if identity != before or self._events is None:
             self.close()
@@ -151,6 +154,7 @@ class SourceWatcher:
     def _sweep(self) -> None:
         began_s = self._hands.monotonic()
         self._unreadable = {}
+        self._take_over(self._journal.datasets.unsettled_of(self.root))
         listed: set[str] = set()
         files = 0
         for listing in self._walk.sweep():
@@ -159,6 +163,7 @@ class SourceWatcher:
             files += len(listing.files) + sum(len(entries) for entries in listing.trees.values())
             self._observe(listing)
         self._listed = listed
+        self._cost_s = {place: cost_s for place, cost_s in self._cost_s.items() if place in listed}
         self._vanish(identity for identity in self._saved if identity.directory not in listed)
         duration_s = self._hands.monotonic() - began_s
         every_s = max(self._plan.config.sweep_every_s, LOOK_SHARE * duration_s)
@@ -248,7 +253,7 @@ class SourceWatcher:
     def _vanish(self, identities: Iterable[DatasetIdentity]) -> None:
         """Record datasets whose files are gone, unless their directory merely cannot be read."""
         gone = [identity for identity in identities if not self._is_unreadable(identity.directory)]
-        if not gone:
+        if not gone or not self._is_same_root():
             return
         ids = [self._saved[identity].dataset_id for identity in gone]
         for identity in gone:
@@ -258,6 +263,13 @@ class SourceWatcher:
         for record in self._journal.datasets.vanish(ids, now):
             after_vanishing(self._journal, record, now)
             self._hands.said(f"dataset {record.id} {printable(record.name)} is gone: {printable(record.path)}")
+
+    def _is_same_root(self) -> bool:
+        """Say whether the root is still what it was when the look began: an unmounted share loses nothing."""
+        try:
+            return identity_of(self.root) == self._identity
+        except OSError:
+            return False
 
     def _is_unreadable(self, directory: str) -> bool:
         parts = directory.split("/")
@@ -272,16 +284,27 @@ class SourceWatcher:
     def _load(self) -> None:
         """Take over from the journal what is settled and what was under way."""
         for record in self._journal.datasets.current_of(self.root):
-            identity = DatasetIdentity(record.format, record.directory, record.key)
-            sidecar = Sidecar(record.sidecar, record.sidecar_problem)
             if record.state is DatasetState.ARCHIVED:
-                self._observer.known_settled(identity, record.fingerprint, sidecar)
-            elif record.state in _UNSETTLED:
+                sidecar = Sidecar(record.sidecar, record.sidecar_problem)
+                self._observer.known_settled(_identity_of(record), record.fingerprint, sidecar)
+        self._take_over(self._journal.datasets.unsettled_of(self.root))
+
+    def _take_over(self, unsettled: Iterable[DatasetRecord]) -> None:
+        """Look after datasets that have not settled, also those whose archive was lost; not those that came by hand."""
+        for record in unsettled:
+            identity = _identity_of(record)
+            if record.rule and identity not in self._saved:
+                self._observer.forget(identity)
+                sidecar = Sidecar(record.sidecar, record.sidecar_problem)
                 self._saved[identity] = _Saved(record.id, "", "", sidecar, float("-inf"))
 
     def _rest_s(self) -> float:
         next_s = min([self._next_sweep_s, *self._due.values()])
         return max(next_s - self._hands.monotonic(), SHORTEST_TURN_S)
+
+
+def _identity_of(record: DatasetRecord) -> DatasetIdentity:
+    return DatasetIdentity(record.format, record.directory, record.key)
 
 
 def sources(rules: Sequence[Rule]) -> Mapping[str, list[Rule]]:

@@ -18,6 +18,7 @@ from depositd.formats.reading import Malformed
 
 MAGIC = b"###CBF"
 LONGEST_HEADER_BYTES = 1 << 20
+_HEADER_STEP_BYTES = 1 << 14  # headers end within the first; an image behind it is not copied
 _START = b"\x0c\x1a\x04\xd5"
 _SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
 _CLOSING = b"--CIF-BINARY-FORMAT-SECTION----"
@@ -138,10 +139,11 @@ class BinaryDigest:
 
     def update(self, block: bytes | memoryview) -> None:
         """Take the next bytes of the (decompressed) file."""
-        if self._reading_header:
-            block = self._header(block)
-        if self._left_bytes and block:
-            part = memoryview(block)[: self._left_bytes]
+        rest = memoryview(block)
+        while self._reading_header and rest:
+            rest = rest[self._header(rest[:_HEADER_STEP_BYTES]) :]
+        if self._left_bytes and rest:
+            part = rest[: self._left_bytes]
             self._md5.update(part)
             self._left_bytes -= len(part)
 
@@ -154,22 +156,21 @@ class BinaryDigest:
         found = base64.b64encode(self._md5.digest()).decode("ascii")
         return None if found == self._expected else f"has the MD5 {found}, but its Content-MD5 says {self._expected}"
 
-    def _header(self, block: bytes | memoryview) -> bytes:
-        """Collect the header and return what of the block lies behind it."""
-        searched = max(len(self._head) - len(_START) + 1, 0)
-        self._head += block
-        start = self._head.find(_START, searched)
+    def _header(self, piece: memoryview) -> int:
+        """Collect the header and return how many bytes of the piece are done with."""
+        known = len(self._head)
+        self._head += piece
+        start = self._head.find(_START, max(known - len(_START) + 1, 0))
         not_cbf = len(self._head) >= len(MAGIC) and not self._head.startswith(MAGIC)
         if not_cbf or (start < 0 and len(self._head) >= LONGEST_HEADER_BYTES):
             self._reading_header = False
             self._head.clear()
-            return b""
+            return len(piece)
         if start < 0:
-            return b""
+            return len(piece)
         self._reading_header = False
         mime = _mime(bytes(self._head[:start]))
         self._expected = mime.get("Content-MD5", "")
         self._left_bytes = _count(mime, "X-Binary-Size") or 0
-        rest = bytes(self._head[start + len(_START) :])
         self._head.clear()
-        return rest
+        return start + len(_START) - known

@@ -116,6 +116,7 @@ class Database:
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
+    is_new = not path.exists()
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
@@ -129,7 +130,8 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         if not read_only:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            path.chmod(0o600)
+            if is_new:
+                path.chmod(0o600)
     except BaseException:
         connection.close()
         raise

@@ -27,6 +27,7 @@ from depositd.model import (
     Archive,
     Dataset,
     DatasetState,
+    FileKind,
     FileStat,
     Metadata,
     Packing,
@@ -34,6 +35,7 @@ from depositd.model import (
     VerdictKind,
 )
 from depositd.states import DatasetEvent, next_dataset_state
+from depositd.units import show_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +121,19 @@ class DatasetFacts:
         """Return the datasets below a root that are growing, or have ended and are not archived."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM datasets WHERE current = 1 AND root = ? AND state IN ('growing', 'incomplete', 'complete')",
+                "SELECT * FROM datasets WHERE current = 1 AND root = ?"
+                " AND state IN ('growing', 'incomplete', 'complete')",
                 (os.fsencode(root),),
             ).fetchall()
         return [dataset_of(row) for row in rows]
 
     def growing(self) -> int:
-        """Return how many datasets are growing."""
+        """Return how many datasets are growing where somebody looks; an unavailable source is not waited for."""
+        query = (
+            "SELECT count(*) FROM datasets AS d JOIN sources AS s ON s.root = d.root"
+            " WHERE d.current = 1 AND d.state = 'growing' AND s.state = 'watched'"
+        )
         with self._database.reading() as connection:
-            query = "SELECT count(*) FROM datasets WHERE current = 1 AND state = 'growing'"
             return int(connection.execute(query).fetchone()[0])
 
     def files(self, dataset_id: int) -> tuple[FileStat, ...]:
@@ -329,14 +335,12 @@ def _step(connection: sqlite3.Connection, row: sqlite3.Row, sighting: Sighting, 
     else:
         event = _ENDED_EVENTS.get(kind, DatasetEvent.ENDED_INCOMPLETE)
     unchanged = row["verdict"] == kind and row["fingerprint"] == sighting.fingerprint
-    if unchanged and state in (DatasetState.COMPLETE, DatasetState.INCOMPLETE):
+    if unchanged and ended:
         event = None
     if event is not None:
         if state is DatasetState.GONE:
             row = _move(connection, row, DatasetEvent.CHANGED, "the files are back", now)
-            if kind is VerdictKind.GROWING:
-                event = DatasetEvent.CHANGED
-        if event is not DatasetEvent.CHANGED or DatasetState(row["state"]) is not DatasetState.GROWING:
+        if state is not DatasetState.GONE or event is not DatasetEvent.CHANGED:
             _move(connection, row, event, f"{kind}: {sighting.verdict.sentence}", now)
     _update(connection, row["id"], sighting)
     if event in (DatasetEvent.COMPLETED, DatasetEvent.ENDED_INCOMPLETE):
@@ -353,7 +357,8 @@ def _is_the_archived_one(row: sqlite3.Row, sighting: Sighting) -> bool:
     if row["fingerprint"] == sighting.fingerprint:
         return True
     archived = {file.path: file for file in unpack_files(row["manifest"])}
-    return all(file.path in archived and file.same_content_as(archived[file.path]) for file in sighting.dataset.files)
+    seen = [file for file in sighting.dataset.files if file.kind is not FileKind.UNREADABLE]
+    return all(file.path in archived and file.same_content_as(archived[file.path]) for file in seen)
 
 
 def _current(connection: sqlite3.Connection, root: str, dataset: Dataset) -> sqlite3.Row | None:
@@ -399,7 +404,8 @@ def _insert(
     )
     dataset_id = cursor.lastrowid
     assert dataset_id is not None
-    seen = f"{dataset.format}, {len(dataset.files):,} files, rule {sighting.rule or '(by hand)'}"
+    by = f"rule {sighting.rule}" if sighting.rule else "by hand"
+    seen = f"{dataset.format}, {show_count(len(dataset.files), 'file')}, {by}"
     if generation > 1:
         seen += f", generation {generation}: it changed after it was archived"
     history.append(connection, dataset_id, None, "seen", seen, now)

@@ -311,9 +311,7 @@ def _word(
             json_text({**delivery_of(row).values, **values}),
             time_text(now) if after in ENDED else None,
             # only a word on a send that nobody could confirm ends the doubt about it; others leave the question open
-            int(
-                kind is HoldKind.UNCONFIRMED and event in (DeliveryEvent.WORD_RETRY, DeliveryEvent.WORD_RELEASE)
-            ),
+            int(kind is HoldKind.UNCONFIRMED and event in (DeliveryEvent.WORD_RETRY, DeliveryEvent.WORD_RELEASE)),
             row["id"],
         ),
     )

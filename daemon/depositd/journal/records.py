@@ -15,6 +15,7 @@ from depositd.model import (
     DatasetState,
     Delivery,
     DeliveryState,
+    FileKind,
     FileStat,
     Frames,
     HoldKind,
@@ -98,7 +99,7 @@ def frames_of(text: str | None) -> Frames | None:
 
 def pack_files(files: tuple[FileStat, ...]) -> bytes:
     """Return a dataset's files as a compressed blob: 100,000 frames take about 1 MB, not 100,000 rows."""
-    rows = [[f.path, f.size_bytes, f.mtime_ns, f.ctime_ns, f.inode, f.allocated_bytes] for f in files]
+    rows = [[f.path, f.size_bytes, f.mtime_ns, f.ctime_ns, f.inode, f.allocated_bytes, f.kind] for f in files]
     return zlib.compress(json.dumps(rows).encode("ascii"), 1)
 
 
@@ -106,7 +107,10 @@ def unpack_files(blob: bytes | None) -> tuple[FileStat, ...]:
     """Return the files of :func:`pack_files`."""
     if blob is None:
         return ()
-    return tuple(FileStat(*row) for row in json.loads(zlib.decompress(blob)))
+    return tuple(
+        FileStat(path, size_bytes, mtime_ns, ctime_ns, inode, allocated_bytes, FileKind(kind))
+        for path, size_bytes, mtime_ns, ctime_ns, inode, allocated_bytes, kind in json.loads(zlib.decompress(blob))
+    )
 
 
 def pack_members(members: tuple[Member, ...]) -> bytes:

@@ -23,7 +23,7 @@ from depositd.engine.packing import pack_dataset
 from depositd.engine.planning import Plan
 from depositd.engine.retention import remove_expired
 from depositd.engine.watching import Hands, SourceWatcher, sources
-from depositd.errors import ConfigError, JournalError
+from depositd.errors import ConfigError, DepositdError, JournalError
 from depositd.journal import DatasetRecord, Journal, Pause, Progress, Recorded, Standing
 from depositd.model import Delivery, DeliveryState
 from depositd.service.heartbeats import Heartbeats
@@ -117,6 +117,7 @@ class Daemon:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._reload_asked = False
+        self._signal: signal.Signals | None = None
         self._last_status = ""
         self._random = random.Random()  # noqa: S311 - jitter
         self._packers = Pool("archiver", PACKERS, self.worker_failed)
@@ -139,26 +140,38 @@ class Daemon:
         return 0
 
     def stop(self) -> None:
-        """Ask the daemon to end; safe from a signal handler and from other threads."""
+        """Ask the daemon to end; safe from other threads."""
         self._stop.set()
         self._wake.set()
 
     def ask_reload(self) -> None:
-        """Ask the daemon to read its config again; safe from a signal handler."""
+        """Ask the daemon to read its config again; safe from other threads."""
         self._reload_asked = True
         self._wake.set()
 
     def handle_signals(self) -> None:
-        """Let SIGTERM and SIGINT stop the daemon, and SIGHUP reload its config."""
+        """Let SIGTERM and SIGINT stop the daemon, and SIGHUP reload its config.
+
+        A handler runs in the middle of whatever the main thread does, which may hold the lock of the log or of an
+        event: so it takes none and sets a plain attribute, which the loop sees within a tick.
+        """
 
         def on_stop(number: int, _frame: FrameType | None) -> None:
-            log.info("stopping", signal=signal.Signals(number).name)
-            self.stop()
+            self._signal = signal.Signals(number)
+
+        def on_hangup(_number: int, _frame: FrameType | None) -> None:
+            self._reload_asked = True
 
         signal.signal(signal.SIGTERM, on_stop)
         signal.signal(signal.SIGINT, on_stop)
         if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda _number, _frame: self.ask_reload())
+            signal.signal(signal.SIGHUP, on_hangup)
+
+    def _is_told_to_stop(self) -> bool:
+        if self._signal is not None and not self._stop.is_set():
+            log.info("stopping", signal=self._signal.name)
+            self.stop()
+        return self._stop.is_set()
 
     @property
     def healthy(self) -> list[str]:
@@ -167,6 +180,9 @@ class Daemon:
 
     def worker_failed(self, worker: str, error: BaseException) -> None:
         """Say that a piece of work failed in a way that nobody foresaw; the worker goes on."""
+        if isinstance(error, DepositdError):  # the journal's disk is full, say: a sentence tells more than a traceback
+            log.error(str(error), hint=error.hint, worker=worker)
+            return
         log.error("unforeseen error; the work is taken up again", worker=worker, exc_info=error)
 
     # --- wiring -------------------------------------------------------------------------------------------------
@@ -217,7 +233,7 @@ class Daemon:
         ready = False
         ping_s = watchdog_interval_s()
         next_ping_s = next_housekeeping_s = 0.0
-        while not self._stop.is_set():
+        while not self._is_told_to_stop():
             self._wake.clear()
             now_s = time.monotonic()
             if not ready and all(source.watcher.swept_once for source in self._sources):

@@ -9,6 +9,8 @@ from filelock import FileLock, Timeout
 
 from depositd.errors import LockedError
 
+ASKING_S = 0.5
+
 
 class StateLock:
     """The lock on a state directory; raises LockedError, which names the process that holds it."""
@@ -17,7 +19,8 @@ class StateLock:
         self._pid_file = state_dir / "depositd.pid"
         self._lock = FileLock(state_dir / "lock")
         try:
-            self._lock.acquire(timeout=0)
+            # a command that asks whether a daemon runs holds the lock for a moment
+            self._lock.acquire(timeout=ASKING_S)
         except Timeout:
             pid = _read_pid(self._pid_file)
             raise LockedError(

@@ -25,11 +25,22 @@ class Pool:
         self._queue: queue.SimpleQueue[tuple[Hashable, Callable[[], None]] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._keys: set[Hashable] = set()
-        self._threads = [
-            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        self._start(workers)
+
+    def _start(self, workers: int) -> None:
+        for _ in range(workers):
+            name = f"{self._name}-{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._run, name=name, daemon=True))
+            self._threads[-1].start()
+
+    def resize(self, workers: int) -> None:
+        """Take more or less work at once from now on; what is under way is not disturbed."""
+        with self._lock:
+            more, self.workers = workers - self.workers, workers
+        self._start(more)
+        for _ in range(-more):
+            self._queue.put(None)
 
     def submit(self, key: Hashable, work: Callable[[], None]) -> bool:
         """Start a piece of work; False where it is under way already, or every worker is busy."""

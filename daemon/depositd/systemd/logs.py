@@ -134,7 +134,10 @@ def processors(mode: LogMode, *, to_journal: bool) -> list[Processor]:
     if mode is LogMode.JSON:
         return [*shared, _JsonLine(priority_prefix=to_journal)]
     console = structlog.dev.ConsoleRenderer(
-        colors=mode is LogMode.CONSOLE, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        colors=mode is LogMode.CONSOLE,
+        sort_keys=False,
+        pad_event_to=0,
+        exception_formatter=structlog.dev.plain_traceback,
     )
     return [*shared, _indent_tracebacks, console]
 

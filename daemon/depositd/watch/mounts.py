@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,11 +63,14 @@ def file_system_of(path: str, mount_table: str | None = None) -> str | None:
         fields = line.split(" ")
         if len(fields) < 3:
             continue
-        point = (
-            fields[1].encode("ascii", "surrogateescape").decode("unicode_escape") if "\\" in fields[1] else fields[1]
-        )
+        point = _unescaped(fields[1])
         inside = real == point or real.startswith(point.rstrip("/") + "/")
         # a later line for the same point covers the earlier one
         if inside and len(point) >= best:
             best, found = len(point), fields[2]
     return found
+
+
+def _unescaped(point: str) -> str:
+    """Return a mount point with the octal escapes of spaces, tabs, newlines and backslashes undone."""
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), os.fsencode(point)))

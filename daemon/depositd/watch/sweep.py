@@ -108,6 +108,9 @@ class Walk:
                 files, directories = self._scan(directory)
             except OSError as error:
                 self.failed(directory, error)
+                if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                    # a dataset must not look whole because a part of it cannot be seen
+                    found.append(FileStat(directory, 0, 0, kind=FileKind.UNREADABLE))
                 continue
             found += files
             waiting += directories

@@ -1,0 +1,119 @@
+"""Archiving beside tar and zstd, uploading beside curl, sweeping beside find."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from bench import data, sink
+from bench.measuring import Contest, Contestant, Run, hold, run_command, run_here
+from depositd.archive import PackPlan, pack
+from depositd.destinations.proteindiffraction import Client
+from depositd.formats import FORMATS
+from depositd.watch.sweep import Walk
+
+_ARCHIVE_NOTES = (
+    "depositd's time includes fsync, MD5, inner MD5 and SHA-256 of the archive, the SHA-256 of each file, the "
+    "frames' own checksums, and reading back and comparing all of it; tar's does not",
+    "'the same by hand' is tar, sync, sha256sum of the files, md5sum and sha256sum of the archive, and zstd -d into "
+    "md5sum, one after the other",
+)
+_BY_HAND = """
+tar -I 'zstd -1 -T0' -cf {target} -C {parent} {name}
+sync {target}
+find {source} -type f -exec sha256sum {{}} +
+md5sum {target}
+sha256sum {target}
+zstd -dcq {target} | md5sum
+"""
+
+
+def pack_plan(source: Path) -> PackPlan:
+    """Return the plan that the daemon would make for a series."""
+    name = source.name
+    files = data.files_below(source)
+    return PackPlan(str(source), files, "", name, f"{name}.tar.zst", workers=os.cpu_count() or 1)
+
+
+def pack_series(source: Path, spool: Path, format_name: str) -> Path:
+    """Pack a series as the daemon does and return the archive's path."""
+    plan = pack_plan(source)
+    check = FORMATS[format_name].content_check
+    return Path(pack(plan, str(spool), content_check=check, progress=lambda _done, _total: None).path)
+
+
+def archive(source: Path, format_name: str, spool: Path, rounds: int) -> Contest:
+    """Measure archiving a series."""
+    spool.mkdir()
+    ours = spool / f"{source.name}.tar.zst"
+    contestants = [
+        Contestant(
+            "depositd", partial(_anew, ours, partial(run_here, partial(pack_series, source, spool, format_name)))
+        )
+    ]
+    contestants[0] = _with_size(contestants[0], ours)
+    parent, name = shlex.quote(str(source.parent)), shlex.quote(source.name)
+    for title, options in (("tar -I 'zstd -T0'", "-T0"), ("tar -I 'zstd -1 -T0'", "-1 -T0")):
+        target = spool / f"tar{options.replace(' ', '')}.tar.zst"
+        command = ["tar", "-I", f"zstd {options}", "-cf", str(target), "-C", str(source.parent), source.name]
+        contestants.append(_with_size(Contestant(title, partial(_anew, target, partial(run_command, command))), target))
+    target = spool / "hand.tar.zst"
+    script = _BY_HAND.format(target=shlex.quote(str(target)), parent=parent, name=name, source=shlex.quote(str(source)))
+    by_hand = partial(run_command, ["sh", "-euc", script])
+    contestants.append(_with_size(Contestant("the same by hand", partial(_anew, target, by_hand)), target))
+    size_bytes = data.total_bytes(data.files_below(source))
+    contest = hold(f"archive {format_name}", size_bytes, "B", contestants, rounds, _ARCHIVE_NOTES)
+    for file in spool.iterdir():
+        file.unlink()
+    return contest
+
+
+def upload(file: Path, rounds: int) -> Contest:
+    """Measure uploading a file to a server on loopback."""
+    with sink.running() as url:
+        client = Client(url, token="bench")
+        command = [
+            *("curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "--header", "Authorization: Token bench"),
+            *("--form", f"dataset_file=@{file}", f"{url}upload/"),
+        ]
+        contestants = [
+            Contestant("depositd", partial(run_here, partial(client.upload, file))),
+            Contestant("curl -F", partial(run_command, command)),
+        ]
+        notes = ("depositd hashes what it sends, and withholds the end of the request where the MD5 is another",)
+        contest = hold("upload to loopback", file.stat().st_size, "B", contestants, rounds, notes)
+        client.close()
+        return contest
+
+
+def sweep(tree: Path, files: int, rounds: int) -> Contest:
+    """Measure looking at every file of a tree that the kernel's cache holds."""
+
+    def look() -> None:
+        walk = Walk(str(tree), claims=lambda _path: False, prunes=lambda _path: False, failed=_raise)
+        found = sum(len(listing.files) for listing in walk.sweep())
+        assert found == files, f"the sweep found {found:,} of {files:,} files"
+
+    command = ["find", str(tree), "-type", "f", "-printf", "%s %T@ %p\n"]
+    contestants = [
+        Contestant("depositd", partial(run_here, look)),
+        Contestant("find -type f -printf '%s %T@ %p\\n'", partial(run_command, command)),
+    ]
+    return hold("sweep, warm cache", files, "files", contestants, rounds)
+
+
+def _anew(target: Path, run: Callable[[], Run]) -> Run:
+    """Measure what makes ``target``, without the time that it takes to remove the last one."""
+    target.unlink(missing_ok=True)
+    return run()
+
+
+def _with_size(contestant: Contestant, target: Path) -> Contestant:
+    return Contestant(contestant.name, contestant.run, lambda: target.stat().st_size)
+
+
+def _raise(directory: str, error: OSError) -> None:
+    raise error

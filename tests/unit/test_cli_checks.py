@@ -1,0 +1,73 @@
+"""The findings of ``check`` that are decided on values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from depositd.cli.checks import Level, credential, inotify, room, sqlite_version, web
+from depositd.config import SecretSource
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [
+        ((3, 40, 1), Level.WARNING),
+        ((3, 44, 5), Level.WARNING),
+        ((3, 44, 6), Level.OK),
+        ((3, 45, 0), Level.WARNING),
+        ((3, 50, 7), Level.OK),
+        ((3, 51, 2), Level.WARNING),
+        ((3, 51, 3), Level.OK),
+        ((3, 52, 0), Level.OK),
+    ],
+)
+def test_a_sqlite_whose_log_can_be_damaged_is_named(version, level):
+    finding = sqlite_version(version)
+    assert finding.level is level
+    assert ".".join(map(str, version)) in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("watches", "instances", "directories", "counted_all", "level"),
+    [
+        (100_000, 128, 5_000, True, Level.OK),
+        (4_000, 128, 5_000, True, Level.WARNING),
+        (4_000, 128, 100, True, Level.OK),
+        (4_000, 128, 100, False, Level.WARNING),
+        (100_000, 1, 100, True, Level.PROBLEM),
+    ],
+)
+def test_inotify_limits_are_compared_with_what_is_watched(watches, instances, directories, counted_all, level):
+    finding = inotify(watches, instances, 2, directories, counted_all=counted_all)
+    assert finding.level is level
+    assert bool(finding.hint) is (level is not Level.OK)
+
+
+def test_a_floor_of_free_space_that_is_broken_is_a_problem():
+    assert room("spool", Path("/s"), 3_000, 2_000).level is Level.OK
+    assert room("spool", Path("/s"), 2_000, 2_000).level is Level.PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("source", "environ", "level"),
+    [
+        (SecretSource("env", "TOKEN"), {"TOKEN": "a-secret-word"}, Level.OK),
+        (SecretSource("env", "TOKEN"), {}, Level.WARNING),
+        (SecretSource("env", "TOKEN"), {"TOKEN": ""}, Level.PROBLEM),
+        (SecretSource("credential", "token"), {}, Level.WARNING),
+    ],
+)
+def test_a_secret_that_only_the_service_has_is_no_problem(source, environ, level):
+    finding = credential("destination qc", "token", source, environ)
+    assert finding.level is level
+    assert "a-secret-word" not in finding.sentence + finding.hint
+
+
+@pytest.mark.parametrize(
+    ("host", "level"),
+    [("127.0.0.1", Level.OK), ("::1", Level.OK), ("localhost", Level.OK), ("0.0.0.0", Level.WARNING)],
+)
+def test_a_page_that_others_can_reach_is_warned_of(host, level):
+    assert web(host, 8471).level is level
