@@ -83,12 +83,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description="Measures depositd beside tar, zstd, curl and find, and its peak memory."
     )
-    size = {"type": parse_size_bytes, "metavar": "SIZE"}
-    parser.add_argument("--size", default="300MB", help="of each series to archive (default %(default)s)", **size)
-    parser.add_argument("--upload-size", default="1GiB", help="of the file to upload (default %(default)s)", **size)
-    parser.add_argument(
-        "--rss-size", default="2GiB", help="of what memory is measured on (default %(default)s)", **size
-    )
+    for name, default, what in (
+        ("--size", "300MB", "of each series to archive"),
+        ("--upload-size", "1GiB", "of the file to upload"),
+        ("--rss-size", "2GiB", "of what the memory is measured on"),
+    ):
+        parser.add_argument(
+            name, type=parse_size_bytes, default=default, metavar="SIZE", help=f"{what} (default {default})"
+        )
     parser.add_argument("--files", type=int, default=100_000, metavar="N", help="to sweep (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="that count, in turn (default %(default)s)")
     parser.add_argument("--only", nargs="+", choices=_PARTS, help="leave out the rest")

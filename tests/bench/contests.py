@@ -16,10 +16,9 @@ from depositd.formats import FORMATS
 from depositd.watch.sweep import Walk
 
 _ARCHIVE_NOTES = (
-    "depositd's time includes fsync, MD5, inner MD5 and SHA-256 of the archive, the SHA-256 of each file, the "
-    "frames' own checksums, and reading back and comparing all of it; tar's does not",
-    "'the same by hand' is tar, sync, sha256sum of the files, md5sum and sha256sum of the archive, and zstd -d into "
-    "md5sum, one after the other",
+    "depositd: also fsync, MD5 and SHA-256 of the archive, MD5 of the tar inside, SHA-256 of each file, checksums in",
+    "the frames, and all of that compared with what is read back; the same by hand: tar, sync, sha256sum of the files,",
+    "md5sum and sha256sum of the archive, zstd -d into md5sum",
 )
 _BY_HAND = """
 tar -I 'zstd -1 -T0' -cf {target} -C {parent} {name}
@@ -48,22 +47,16 @@ def pack_series(source: Path, spool: Path, format_name: str) -> Path:
 def archive(source: Path, format_name: str, spool: Path, rounds: int) -> Contest:
     """Measure archiving a series."""
     spool.mkdir()
-    ours = spool / f"{source.name}.tar.zst"
-    contestants = [
-        Contestant(
-            "depositd", partial(_anew, ours, partial(run_here, partial(pack_series, source, spool, format_name)))
-        )
-    ]
-    contestants[0] = _with_size(contestants[0], ours)
-    parent, name = shlex.quote(str(source.parent)), shlex.quote(source.name)
-    for title, options in (("tar -I 'zstd -T0'", "-T0"), ("tar -I 'zstd -1 -T0'", "-1 -T0")):
+    pack_it = partial(run_here, partial(pack_series, source, spool, format_name))
+    contestants = [_maker("depositd", spool / f"{source.name}.tar.zst", pack_it)]
+    for options in ("-T0", "-1 -T0"):
         target = spool / f"tar{options.replace(' ', '')}.tar.zst"
         command = ["tar", "-I", f"zstd {options}", "-cf", str(target), "-C", str(source.parent), source.name]
-        contestants.append(_with_size(Contestant(title, partial(_anew, target, partial(run_command, command))), target))
+        contestants.append(_maker(f"tar -I 'zstd {options}'", target, partial(run_command, command)))
     target = spool / "hand.tar.zst"
-    script = _BY_HAND.format(target=shlex.quote(str(target)), parent=parent, name=name, source=shlex.quote(str(source)))
-    by_hand = partial(run_command, ["sh", "-euc", script])
-    contestants.append(_with_size(Contestant("the same by hand", partial(_anew, target, by_hand)), target))
+    paths = {"target": target, "parent": source.parent, "name": source.name, "source": source}
+    script = _BY_HAND.format(**{key: shlex.quote(str(path)) for key, path in paths.items()})
+    contestants.append(_maker("the same by hand", target, partial(run_command, ["sh", "-euc", script])))
     size_bytes = data.total_bytes(data.files_below(source))
     contest = hold(f"archive {format_name}", size_bytes, "B", contestants, rounds, _ARCHIVE_NOTES)
     for file in spool.iterdir():
@@ -105,14 +98,14 @@ def sweep(tree: Path, files: int, rounds: int) -> Contest:
     return hold("sweep, warm cache", files, "files", contestants, rounds)
 
 
-def _anew(target: Path, run: Callable[[], Run]) -> Run:
-    """Measure what makes ``target``, without the time that it takes to remove the last one."""
-    target.unlink(missing_ok=True)
-    return run()
+def _maker(name: str, target: Path, run: Callable[[], Run]) -> Contestant:
+    """Return a contestant that makes a file; removing the last one takes none of its time."""
 
+    def run_anew() -> Run:
+        target.unlink(missing_ok=True)
+        return run()
 
-def _with_size(contestant: Contestant, target: Path) -> Contestant:
-    return Contestant(contestant.name, contestant.run, lambda: target.stat().st_size)
+    return Contestant(name, run_anew, lambda: target.stat().st_size)
 
 
 def _raise(directory: str, error: OSError) -> None:

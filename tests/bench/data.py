@@ -23,7 +23,7 @@ EIGER_1M = (1062, 1028)
 
 _DATE = datetime(2026, 11, 21, 2, 14, 7, tzinfo=UTC)
 _LARGE_BYTES = 50_000_000
-_EIGER_BYTES_PER_PIXEL = 0.8  # bitshuffle-LZ4 of these counts; only the number of images rests on it
+_EIGER_BYTES_PER_PIXEL = 0.44  # bitshuffle-LZ4 of these counts; only the number of images rests on it
 _SMALL_FILE = b"a small file of an instrument's software\n"
 _FILES_PER_DIRECTORY = 100
 

@@ -212,7 +212,7 @@ def test_nothing_becomes_public_without_a_word(beamline, sandbox):
         until(lambda: beamline.run("status").stdout.count("approval") > 0, what="it asks for approval")
         assert sandbox.requests.get("POST /api/v1/upload/", 0) == 0
         assert beamline.run("release", "1").returncode == 0
-        until(lambda: beamline.deliveries("lyso_1")["irrmc"]["state"] == "delivered", what="it is delivered")
+        until(lambda: beamline.delivery_state("lyso_1", "irrmc") == "delivered", what="it is delivered")
         assert daemon.stop() == 0
 
 
@@ -233,11 +233,11 @@ def test_a_missing_source_is_taken_up_when_it_comes(beamline, sandbox):
     beamline.configure((PX + MS).format(data=beamline.data).replace(f"{beamline.data}/px", str(later)))
     write_run(beamline.data / "ms", "sample1")
     with beamline.start() as daemon:
-        until(lambda: beamline.deliveries("sample1")["qc"]["state"] == "delivered", what="the other source goes on")
+        until(lambda: beamline.delivery_state("sample1", "qc") == "delivered", what="the other source goes on")
         assert "unavailable" in daemon.log
         write_series(later, "lyso_1", 12)
         until(lambda: "lyso_1" in beamline.run("status").stdout, what="the source is taken up")
-        until(lambda: beamline.deliveries("lyso_1")["irrmc"]["state"] == "delivered", what="and delivered")
+        until(lambda: beamline.delivery_state("lyso_1", "irrmc") == "delivered", what="and delivered")
         assert daemon.stop() == 0
 
 

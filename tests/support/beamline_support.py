@@ -108,6 +108,13 @@ class Beamline:
         assert len(found) == 1, found
         return found[0]
 
+    def delivery_state(self, name: str, destination: str) -> str | None:
+        """Return the state of one delivery, None while there is none."""
+        found = [one for one in self.status()["datasets"] if one["name"] == name]
+        return next(
+            (one["state"] for data in found for one in data["deliveries"] if one["destination"] == destination), None
+        )
+
     def deliveries(self, name: str) -> Mapping[str, dict[str, Any]]:
         """Return a dataset's deliveries by destination."""
         return {one["destination"]: one for one in self.dataset(name)["deliveries"]}

@@ -87,3 +87,39 @@ def test_a_zip_holds_no_tar():
         encoder_for("zip", 6)
     with pytest.raises(ValueError, match="no tar"):
         decode("zip", [])
+
+
+def counts_of_a_byte(size: int) -> bytes:
+    """Return what a CBF's binary section looks like: few different bytes, hardly a repetition."""
+    return bytes(random.Random(1).choices(range(24), weights=[2.0 ** -abs(value - 12) for value in range(24)], k=size))
+
+
+def records(size: int) -> bytes:
+    """Return what an instrument's log looks like: the same few records again and again, in no order."""
+    chance = random.Random(1)
+    known = [chance.randbytes(300) for _ in range(64)]
+    return b"".join(chance.choices(known, k=size // 300))
+
+
+def usual(frame: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(frame)
+
+
+def test_at_level_1_counts_of_a_byte_take_the_quick_way_and_come_out_no_larger():
+    frame = counts_of_a_byte(1 << 20) * 4  # a mebibyte is further back than either way looks
+    encoded = bytes(encoder_for("zstd", 1).encode(memoryview(frame)))
+    assert len(encoded) < len(usual(frame))
+    assert b"".join(decode("zstd", [encoded])) == frame
+
+
+@pytest.mark.parametrize("content", [records, bytes])
+def test_at_level_1_repetitive_content_takes_the_usual_way(content):
+    frame = content(5 << 20)
+    assert encoder_for("zstd", 1).encode(memoryview(frame)) == usual(frame)
+
+
+def test_small_frames_and_other_levels_take_the_usual_way():
+    small = counts_of_a_byte(1 << 20)
+    assert encoder_for("zstd", 1).encode(memoryview(small)) == usual(small)
+    compressor = zstandard.ZstdCompressor(level=2, write_checksum=True)
+    assert encoder_for("zstd", 2).encode(memoryview(small * 4)) == compressor.compress(small * 4)

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from depositd.archive.lanes import Lane
+from depositd.archive.lanes import Ahead, Lane
 
 
 def fail() -> None:
@@ -84,3 +84,39 @@ def test_leaving_drops_what_has_not_begun():
         begun.wait(30)
         threading.Timer(0.05, go.set).start()
     assert done == ["first"]
+
+
+def test_what_is_made_ahead_comes_in_order():
+    with Ahead("test", iter(range(200)), 3) as ahead:
+        assert list(ahead) == list(range(200))
+
+
+def test_items_that_are_false_do_not_end_it():
+    with Ahead("test", iter([b"", None, 0, b"x"]), 2) as ahead:
+        assert list(ahead) == [b"", None, 0, b"x"]
+
+
+def test_no_more_is_made_ahead_than_allowed():
+    made: list[int] = []
+
+    def make():
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    with Ahead("test", make(), 3) as ahead:
+        taken = iter(ahead)
+        assert [next(taken) for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert len(made) <= 5 + 3
+
+
+def test_an_error_is_raised_where_its_item_was_due():
+    def make():
+        yield 1
+        raise OSError("the disk is gone")
+
+    with Ahead("test", make(), 4) as ahead:
+        taken = iter(ahead)
+        assert next(taken) == 1
+        with pytest.raises(OSError, match="the disk is gone"):
+            next(taken)

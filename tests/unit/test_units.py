@@ -1,5 +1,6 @@
 """Durations, sizes, rates, times and names, read and written."""
 
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -168,9 +169,9 @@ def test_what_could_harm_a_terminal_is_escaped(text, shown):
 @given(st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp", "L", "N", "P", "S", "Zs"])))
 def test_whatever_is_printable_is_one_encodable_line(text):
     shown = printable(text)
-    assert shown.encode("utf-8")
+    shown.encode("utf-8")
     assert len(shown.splitlines()) <= 1
-    assert shown.isprintable() or any(character in shown for character in "\u00a0\u3000") or not shown.isascii()
+    assert not [character for character in shown if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
     assert printable(shown) == shown
 
 
@@ -181,10 +182,14 @@ def test_a_cut_name_is_never_longer_than_asked_and_says_that_it_was_cut(text, lo
     assert shown == printable(text) or shown.endswith("…")
 
 
-@given(st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])))
+@given(
+    st.datetimes(
+        datetime(1970, 1, 2),  # noqa: DTZ001 - hypothesis adds the zone
+        timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]),
+    )
+)
 def test_times_come_back_from_their_text_to_the_second(moment):
-    if 1 < moment.year < 9999:
-        assert parse_utc(utc_text(moment)) == moment.astimezone(UTC).replace(microsecond=0)
+    assert parse_utc(utc_text(moment)) == moment.astimezone(UTC).replace(microsecond=0)
 
 
 def test_a_time_without_a_zone_is_utc():

@@ -12,7 +12,10 @@ ROOT = "/data"
 
 
 def a_stat(mode, size):
-    return os.stat_result((mode | 0o644, 7, 1, 1, 0, 0, size, 0, 3, 4), {"st_blocks": 8})
+    return os.stat_result(
+        (mode | 0o644, 7, 1, 1, 0, 0, size, 0, 3, 4),
+        {"st_blocks": 8, "st_mtime_ns": 3 * 10**9, "st_ctime_ns": 4 * 10**9},
+    )
 
 
 class FakeEntry:

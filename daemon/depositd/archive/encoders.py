@@ -20,6 +20,7 @@ from depositd.errors import ArchiveInvalid
 
 _GZIP_WINDOW = 31  # 32 KiB window, gzip header and trailer; the header's time is 0
 _OUTPUT_BYTES = 1 << 20
+_WORTH_A_SAMPLE_BYTES = 4 << 20
 _SAMPLE_BYTES = 1 << 17
 _QUICK_HASH_LOG = 8
 
@@ -41,10 +42,10 @@ class Encoder(Protocol):
 class ZstdEncoder:
     """Independent frames, each with its content's size and checksum.
 
-    Counts of one byte each, as CBF files hold them, hardly ever repeat: what makes them smaller is the coding of single
-    bytes, and the time goes into looking for repetitions.  At level 1 such frames get a table of repetitions that
-    stays in the processor's nearest cache, which was measured to be twice as fast and no larger.  A sample of
-    the frame decides, so that a frame's bytes depend on nothing else.
+    Counts of one byte each, as CBF files hold them, hardly ever repeat: what makes them smaller is the coding of
+    single bytes, and the time goes into looking for repetitions.  At level 1, large frames of that kind get a table
+    of repetitions that stays in the processor's nearest cache, which was measured to be twice as fast and no
+    larger.  A sample of the frame decides, so that a frame's bytes depend on nothing else.
     """
 
     parallel = True
@@ -56,9 +57,10 @@ class ZstdEncoder:
     def encode(self, frame: memoryview) -> bytes:
         """Return one whole frame."""
         usual, quick = self._compressors()
-        middle = frame[len(frame) // 2 :][:_SAMPLE_BYTES]
-        if self._level == 1 and len(quick.compress(middle)) <= len(usual.compress(middle)):
-            return quick.compress(frame)
+        if self._level == 1 and len(frame) >= _WORTH_A_SAMPLE_BYTES:
+            middle = frame[len(frame) // 2 :][:_SAMPLE_BYTES]
+            if len(quick.compress(middle)) < len(usual.compress(middle)):
+                return quick.compress(frame)
         return usual.compress(frame)
 
     def _compressors(self) -> tuple[zstandard.ZstdCompressor, zstandard.ZstdCompressor]:

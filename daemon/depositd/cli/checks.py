@@ -18,7 +18,7 @@ from depositd.config import AnyDestination, Config, DirectorySettings, SecretSou
 from depositd.engine.watching import sources
 from depositd.errors import ConfigError, DepositdError
 from depositd.journal import refuse_network_file_system
-from depositd.service import running_pid
+from depositd.service.lock import running_pid
 from depositd.units import printable, show_count, show_duration, show_size
 from depositd.watch.mounts import WITHOUT_EVENTS, file_system_of
 

@@ -26,7 +26,8 @@ from depositd.engine.idle import rest
 from depositd.errors import DepositdError
 from depositd.journal import FILE_NAME, Journal
 from depositd.sandbox import Sandbox, running
-from depositd.service import Daemon, StateLock
+from depositd.service.daemon import Daemon
+from depositd.service.lock import StateLock
 from depositd.systemd import LogMode, NoSupervisor, configure_logging
 from depositd.units import printable
 

@@ -16,7 +16,7 @@ from depositd.units import printable
 if TYPE_CHECKING:
     from depositd.config import Config
     from depositd.journal import Journal
-    from depositd.service import Daemon
+    from depositd.service.daemon import Daemon
     from depositd.web import Server
 
 
@@ -52,7 +52,8 @@ def run(
 def _run(config: Config, path: Path, *, until_idle: bool) -> int:
     from depositd.config import load_config
     from depositd.journal import FILE_NAME, Journal
-    from depositd.service import Daemon, Options, StateLock
+    from depositd.service.daemon import Daemon, Options
+    from depositd.service.lock import StateLock
     from depositd.systemd import find_supervisor
 
     journals.make_state_dir(config)

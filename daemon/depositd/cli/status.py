@@ -47,7 +47,7 @@ def status(
 
 def _picture(config: Config, everything: bool) -> Picture:
     from depositd.cli.status_text import Picture
-    from depositd.service import running_pid
+    from depositd.service.lock import running_pid
 
     with journals.reading(config) as journal:
         view = journal.view.status() if journal else EMPTY

@@ -39,7 +39,7 @@ def submit(
     json: JsonOption = False,
 ) -> None:
     """Deliver one dataset by hand; it ends the way a watched one does."""
-    from depositd.service import running_pid
+    from depositd.service.lock import running_pid
 
     settings = load(config)
     metadata = assignments(values)
@@ -99,7 +99,7 @@ def _report(journal: Journal, dataset_id: int, delivery_id: int, as_json: bool) 
 
 def _follow_daemon(config: Config, journal: Journal, delivery_id: int) -> int:
     """Wait while the running daemon delivers it; return the exit status."""
-    from depositd.service import running_pid
+    from depositd.service.lock import running_pid
 
     def over(standing: Standing) -> bool:
         delivery = standing.delivery
@@ -114,7 +114,7 @@ def _follow_daemon(config: Config, journal: Journal, delivery_id: int) -> int:
 
 def _deliver_here(config: Config, journal: Journal, delivery_id: int) -> int:
     """Deliver it with a daemon of our own that does nothing else; return the exit status."""
-    from depositd.service import Daemon, Options
+    from depositd.service.daemon import Daemon, Options
     from depositd.systemd import NoSupervisor, configure_logging
 
     configure_logging(level="warning")
@@ -171,7 +171,7 @@ def _exit_status(journal: Journal, delivery_id: int, *, stopped: bool) -> int:
 
 @contextmanager
 def _locked(config: Config) -> Iterator[Any]:
-    from depositd.service import StateLock
+    from depositd.service.lock import StateLock
 
     lock = StateLock(config.state_dir)
     try:

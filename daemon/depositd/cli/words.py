@@ -61,7 +61,7 @@ COMMANDS: Sequence[Callable[..., None]] = (retry, hold, release, skip)
 def _command(
     word: str, ids: Sequence[int], config: Path | None, to: str | None, values: Metadata, as_json: bool
 ) -> None:
-    from depositd.service import running_pid
+    from depositd.service.lock import running_pid
 
     settings = load(config)
     heard = _Heard()

@@ -73,9 +73,10 @@ def record_by_hand(
         waiting(sighting.verdict.sentence)
         sleep(wait_s)
         waited_s += wait_s
-    recorded = journal.datasets.record(sighting, [], clock())
-    delivery = journal.deliveries.add(recorded.record.id, destination, values, clock())
-    hold_waiting(plan, journal, recorded.record, clock())
+    with journal.together():
+        recorded = journal.datasets.record(sighting, [], clock())
+        delivery = journal.deliveries.add(recorded.record.id, destination, values, clock())
+        hold_waiting(plan, journal, recorded.record, clock())
     current = journal.deliveries.get(delivery.id)
     return ByHand(recorded.record, current.delivery if current else delivery)
 

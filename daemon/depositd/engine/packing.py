@@ -97,10 +97,11 @@ def _not_packed(
         journal.deliveries.withdraw_consent(record.id, HoldKind.INCOMPLETE)
         return Packed(why=why, hint=_unwatched(journal, record, why, now))
     if isinstance(error, ContentCorrupt):
-        journal.datasets.condemn(record.id, why, now)
-        condemned = journal.datasets.get(record.id)
-        assert condemned is not None
-        hold_waiting(plan, journal, condemned, now)
+        with journal.together():
+            journal.datasets.condemn(record.id, why, now)
+            condemned = journal.datasets.get(record.id)
+            assert condemned is not None
+            hold_waiting(plan, journal, condemned, now)
         return Packed(why=why)
     wait = FULL_SPOOL_WAIT_S
     if not isinstance(error, SpoolFull):

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from depositd import formats
@@ -63,7 +64,7 @@ def scan(
     for place in places(config, paths):
         matchers = [RuleMatcher(rule) for rule in place.rules]
         walk = walk_of(place.root, matchers, failed)
-        for listing in walk.sweep(walk.place_of(place.start)):
+        for listing in _listings(walk, place):
             on_listing(f"{place.root}/{listing.directory}".rstrip("/"))
             for taken in take_all(matchers, listing):
                 if _is_asked_for(taken.dataset, place.start):
@@ -151,6 +152,13 @@ def listing_at(root: str, directory: str, matchers: Sequence[RuleMatcher]) -> Li
     """Return the listing that shows one directory of a root, None where it cannot be read."""
     walk = walk_of(root, matchers, lambda _path, _error: None)
     return next(iter(walk.sweep(walk.place_of(directory))), None)
+
+
+def _listings(walk: Walk, place: Place) -> Iterator[Listing]:
+    """Return the listings from a place down; for a file the one of its directory alone."""
+    if os.path.isdir(os.path.join(place.root, place.start)):
+        return walk.sweep(walk.place_of(place.start))
+    return islice(walk.sweep(walk.place_of(place.start.rpartition("/")[0])), 1)
 
 
 def _is_asked_for(dataset: Dataset, start: str) -> bool:

@@ -232,11 +232,15 @@ class SourceWatcher:
                 return
             if sighting.verdict.kind == "growing" and now_s - saved.at_s < SAVE_EVERY_S:
                 return
-        recorded = self._journal.datasets.record(sighting, self._planned(sighting.rule), self._hands.clock())
+        with self._journal.together():
+            # what ended and what it means for its deliveries: nobody may act on the one without the other
+            recorded = self._journal.datasets.record(sighting, self._planned(sighting.rule), self._hands.clock())
+            told = recorded.event is not None or recorded.is_new or not same_verdict
+            if told:
+                after_sighting(self._plan, self._journal, recorded, self._hands.clock())
         record = recorded.record
         self._saved[judged.identity] = _Saved(record.id, sighting.verdict.kind, sighting.fingerprint, sidecar, now_s)
-        if recorded.event is not None or recorded.is_new or not same_verdict:
-            after_sighting(self._plan, self._journal, recorded, self._hands.clock())
+        if told:
             self._hands.recorded(recorded)
         if record.state is DatasetState.ARCHIVED:
             self._observer.settle(judged.identity, sighting)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from depositd.journal.database import Database, refuse_network_file_system
@@ -41,6 +42,10 @@ class Journal:
         self.deliveries = DeliveryFacts(self.database)
         self.surroundings = Surroundings(self.database)
         self.view = View(self.database)
+
+    def together(self) -> AbstractContextManager[object]:
+        """Return a block in which several facts become true at once, or none of them."""
+        return self.database.transaction()
 
     def close(self) -> None:
         """Close the file."""

@@ -50,9 +50,13 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run a block as one durable transaction; an exception undoes all of it.
 
-        Raises JournalError where the disk is full or the file is damaged.
+        Inside another one it is a part of that: nothing is true before the outermost block has ended.  Raises
+        JournalError where the disk is full or the file is damaged.
         """
         with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
@@ -68,6 +72,9 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Run queries that see one state of the journal."""
         with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
             try:
                 self._connection.execute("BEGIN")
                 yield self._connection
@@ -101,11 +108,9 @@ class Database:
             raise JournalError(f"{target} exists already", hint="name a file that does not exist")
         with self._lock:
             try:
-                copy = sqlite3.connect(target)
-                with copy:
-                    self._connection.backup(copy)
-                copy.close()
+                _copy(self._connection, target)
             except sqlite3.DatabaseError as error:
+                target.unlink(missing_ok=True)
                 raise JournalError(f"the backup to {target} failed: {error}") from error
 
     def close(self) -> None:
@@ -178,9 +183,15 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 def _backup_before(connection: sqlite3.Connection, path: Path, version: int) -> None:
     target = path.with_name(f"{path.name}.schema-{version}.backup")
     if not target.exists():
-        copy = sqlite3.connect(target)
-        with copy:
-            connection.backup(copy)
+        _copy(connection, target)
+
+
+def _copy(connection: sqlite3.Connection, target: Path) -> None:
+    target.touch(mode=0o600)
+    copy = sqlite3.connect(target)
+    try:
+        connection.backup(copy)
+    finally:
         copy.close()
 
 

@@ -243,6 +243,7 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
     ):
         # the operator's word came while the step was under way, and is what should be read
         fact = replace(fact, reason=row["error"], hint=row["hint"], hold=HoldKind(row["hold"]) if row["hold"] else None)
+    went_well = fact.event in _WENT_WELL and after is not DeliveryState.HELD
     consents = consents_of(row)
     if fact.hold is HoldKind.SERVER:
         # a yes to what the server said last time is not a yes to what it says now
@@ -256,8 +257,8 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
         {
             "state": after,
             # what went well is told by the history; error and hint are for what somebody should know or do
-            "error": None if fact.event in _WENT_WELL else harmless(fact.reason),
-            "hint": None if fact.event in _WENT_WELL else harmless(fact.hint),
+            "error": None if went_well else harmless(fact.reason),
+            "hint": None if went_well else harmless(fact.hint),
             "hold": fact.hold,
             "consents": json_text(sorted(consents)),
             "remote_id": harmless(fact.remote_id),
@@ -272,7 +273,7 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
             "id": row["id"],
         },
     )
-    told = (None if fact.event in _WENT_WELL else fact.reason, fact.remote_status or row["remote_status"])
+    told = (None if went_well else fact.reason, fact.remote_status or row["remote_status"])
     if after is not before or fact.failure or told != (row["error"], row["remote_status"]):
         parts = [row["destination"], fact.remote_status or "", fact.reason or ""]
         detail = ": ".join(part for part in parts if part)

@@ -5,8 +5,3 @@
 ``workers``     threads that take work and never take the daemon with them
 ``daemon``      all of it wired together
 """
-
-from depositd.service.daemon import Daemon, Options
-from depositd.service.lock import StateLock, running_pid
-
-__all__ = ["Daemon", "Options", "StateLock", "running_pid"]

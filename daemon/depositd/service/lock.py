@@ -44,8 +44,9 @@ def running_pid(state_dir: Path) -> int | None:
         lock.acquire(timeout=0)
     except Timeout:
         return _read_pid(state_dir / "depositd.pid") or 0
-    except OSError:
-        return _read_pid(state_dir / "depositd.pid")
+    except OSError:  # not ours to open: its pid file says who, and the system whether that one still lives
+        pid = _read_pid(state_dir / "depositd.pid")
+        return pid if pid is not None and Path(f"/proc/{pid}").exists() else None
     lock.release()
     return None
 

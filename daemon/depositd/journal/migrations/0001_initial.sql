@@ -88,6 +88,8 @@ CREATE TABLE history (
 CREATE INDEX history_dataset ON history (dataset_id);
 CREATE TRIGGER history_is_append_only_update BEFORE UPDATE ON history
 BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+CREATE TRIGGER history_is_append_only_delete BEFORE DELETE ON history
+BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
 
 -- How things stand outside the datasets.
 
