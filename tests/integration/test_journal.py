@@ -596,6 +596,27 @@ def test_an_exception_undoes_all_of_a_transaction(journal):
     assert journal.surroundings.transfers() == []
 
 
+def test_what_belongs_together_becomes_true_at_once_or_not_at_all(journal):
+    def half_done():
+        with journal.database.transaction():
+            record(journal, frames(), K.COMPLETE, "one")
+            assert len(journal.view.status()["datasets"]) == 1
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        half_done()
+    assert journal.view.status()["datasets"] == []
+    with journal.database.transaction():
+        record(journal, frames(), K.COMPLETE, "one")
+    assert len(journal.view.status()["datasets"]) == 1
+
+
+def test_a_fact_inside_a_reading_is_refused_and_not_lost_in_silence(journal):
+    with journal.database.reading(), pytest.raises(JournalError, match="within a transaction"):
+        journal.surroundings.progress_ended()
+    assert journal.view.status()["datasets"] == []
+
+
 def test_a_newer_journal_is_refused_also_for_reading(tmp_path):
     path = tmp_path / "journal.db"
     Journal(path).close()

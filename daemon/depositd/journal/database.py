@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -18,6 +19,7 @@ from depositd.errors import JournalError
 
 BUSY_TIMEOUT_S = 30.0
 """How long a writer waits for another process's short transaction."""
+WAL_RETRY_S = 0.05
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "gpfs", "lustre", "beegfs", "ceph", "fuse.sshfs", "9p", "afs", "glusterfs"}
@@ -31,6 +33,7 @@ class Database:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._writing = self._reading = False
         try:
             self._connection = _connect(path, read_only=read_only)
         except sqlite3.DatabaseError as error:
@@ -54,11 +57,12 @@ class Database:
         JournalError where the disk is full or the file is damaged.
         """
         with self._lock:
-            if self._connection.in_transaction:
+            if self._writing:
                 yield self._connection
                 return
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
+                self._writing = True
                 yield self._connection
                 self._connection.execute("COMMIT")
             except sqlite3.DatabaseError as error:
@@ -67,20 +71,24 @@ class Database:
             except BaseException:
                 self._roll_back()
                 raise
+            finally:
+                self._writing = False
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Run queries that see one state of the journal."""
         with self._lock:
-            if self._connection.in_transaction:
+            if self._writing or self._reading:
                 yield self._connection
                 return
             try:
                 self._connection.execute("BEGIN")
+                self._reading = True
                 yield self._connection
             except sqlite3.DatabaseError as error:
                 raise _explained(error, self.path) from error
             finally:
+                self._reading = False
                 self._roll_back()
 
     def _roll_back(self) -> None:
@@ -133,7 +141,7 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         if not read_only:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_write_ahead_log(connection)
             connection.execute("PRAGMA synchronous = FULL")
             if is_new:
                 path.chmod(0o600)
@@ -141,6 +149,20 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # SQLite does not wait for this lock by itself, and two processes may open a new journal at the same moment
+    for _ in range(round(BUSY_TIMEOUT_S / WAL_RETRY_S)):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(WAL_RETRY_S)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def migrations() -> list[tuple[int, str]]:

@@ -1,0 +1,128 @@
+"""From listings to judged datasets, with files that are values and sidecars that are a dict."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from engine_support import NOW, rule_of
+from format_files import stat_of
+
+from depositd.engine.observing import SHORTEST_RECHECK_S, Observer, identity_of, last_write_age_s, oldest_date
+from depositd.engine.sidecars import Sidecar
+from depositd.model import Listing, VerdictKind
+
+K = VerdictKind
+
+
+class Looks:
+    """An observer of a root that is not there: every probe of a file finds nothing to read."""
+
+    def __init__(self, sidecars=None, **rule):
+        self.sidecars = sidecars or {}
+        keys = {"format": "directory", "settle": "10s", **rule}
+        self.observer = Observer("/nowhere", [rule_of(**keys)], self.read)
+        self.at_s = 0.0
+
+    def read(self, path):
+        content = self.sidecars.get(path)
+        if isinstance(content, Exception):
+            raise content
+        return content
+
+    def __call__(self, *members, after_s=1.0, files=()):
+        self.at_s += after_s
+        listing = Listing("", tuple(stat_of(name) for name in files), {"run": tuple(members)})
+        return self.observer.look(listing, NOW, self.at_s)
+
+
+A, B = stat_of("run/a", 10), stat_of("run/b", 20)
+
+
+def test_what_was_not_still_for_one_look_is_not_read_and_no_verdict_stands_on_it():
+    looks = Looks(settle="0s")
+    (first,) = looks(A, B)
+    assert first.sighting.verdict.kind is K.GROWING
+    assert "2 files not read yet" in first.sighting.verdict.sentence
+    assert SHORTEST_RECHECK_S <= first.recheck_s <= 1.0
+    assert looks.observer._probed[first.identity] == {}
+    looks(A, B)
+    assert looks.observer._probed[first.identity].keys() == {"run/a", "run/b"}
+
+
+def test_only_the_files_that_changed_are_read_again():
+    looks = Looks()
+    looks(A)
+    looks(A)
+    known = next(iter(looks.observer._probed.values()))
+    before = known["run/a"]
+    (grown,) = looks(A, B)
+    assert "1 file not read yet" in grown.sighting.verdict.sentence
+    assert known["run/a"] is before
+    assert "run/b" not in known
+
+
+def test_a_file_that_cannot_be_read_now_is_tried_at_each_look_and_named():
+    looks = Looks(settle="0s")
+    for _ in range(3):
+        (judged,) = looks(A)
+    assert judged.sighting.verdict.kind is K.CORRUPT
+    assert "a cannot be read: No such file or directory" in judged.sighting.verdict.sentence
+
+
+def test_the_quiet_time_still_to_pass_is_the_time_of_the_next_look():
+    looks = Looks(settle="10s")
+    looks(A)
+    (judged,) = looks(A, after_s=3)
+    assert judged.sighting.verdict.kind is K.GROWING
+    assert judged.recheck_s == pytest.approx(7.0)
+
+
+def test_a_settled_dataset_is_left_alone_until_it_or_its_sidecar_changes():
+    looks = Looks({"/nowhere/run.deposit.yaml": b"title: x\n"})
+    (judged,) = looks(A, files=["run.deposit.yaml"])
+    assert judged.sighting.metadata["title"] == "x"
+    looks.observer.settle(judged.identity, judged.sighting)
+    assert looks(A, files=["run.deposit.yaml"]) == []
+    looks.sidecars["/nowhere/run.deposit.yaml"] = b"title: y\n"
+    (changed,) = looks(A, files=["run.deposit.yaml"])
+    assert changed.sighting.metadata["title"] == "y"
+    looks.observer.settle(changed.identity, changed.sighting)
+    assert len(looks(A, B, files=["run.deposit.yaml"])) == 1
+
+
+def test_what_the_journal_knows_as_settled_is_not_looked_at_and_what_is_forgotten_is():
+    looks = Looks()
+    (judged,) = looks(A)
+    other = Looks()
+    other.observer.known_settled(judged.identity, judged.sighting.fingerprint, Sidecar())
+    assert other(A) == []
+    other.observer.forget(judged.identity)
+    assert len(other(A)) == 1
+
+
+@pytest.mark.parametrize("problem", [b"no: [mapping", PermissionError(13, "Permission denied"), ValueError("too long")])
+def test_a_sidecar_that_cannot_be_used_is_a_problem_and_never_ignored(problem):
+    looks = Looks({"/nowhere/run.deposit.yaml": problem})
+    (judged,) = looks(A, files=["run.deposit.yaml"])
+    assert judged.sighting.sidecar_problem is not None
+    assert "run.deposit.yaml cannot be used" in judged.sighting.sidecar_problem
+
+
+def test_identity_is_what_stays_while_files_come_and_go():
+    looks = Looks()
+    (first,), (second,) = looks(A), looks(A, B)
+    assert first.identity == second.identity == identity_of(first.sighting.dataset)
+    assert first.sighting.fingerprint != second.sighting.fingerprint
+
+
+def test_the_age_of_the_newest_write_is_never_negative():
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert last_write_age_s([stat_of("a", mtime_s=now.timestamp() - 5)], now) == pytest.approx(5)
+    assert last_write_age_s([stat_of("a", mtime_s=now.timestamp() + 99)], now) == 0
+
+
+def test_a_date_that_no_calendar_has_is_no_trouble():
+    assert oldest_date([stat_of("a", mtime_s=1e9)]) == "2001-09-09"
+    assert oldest_date([stat_of("a", mtime_s=9e18 / 1e9 * 1e6)]) == "1970-01-01"
+    assert oldest_date([]) == "1970-01-01"
