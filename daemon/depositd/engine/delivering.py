@@ -21,32 +21,13 @@ from depositd.errors import (
     Unconfirmed,
 )
 from depositd.journal import DatasetRecord, Fact, Journal, Pause, Standing
-from depositd.model import Archive, DatasetState, Delivery, DeliveryState
+from depositd.model import Archive, DatasetState, Delivery, DeliveryState, HoldKind
 from depositd.retry import RetryPolicy, wait_s
 from depositd.states import DeliveryEvent
 from depositd.units import printable, show_duration
 
 LONGEST_PAUSE_S = 300.0
 """Asking a paused destination who we are costs nothing, and somebody may have mended the credentials."""
-
-
-class StepReport:
-    """What a destination tells while it works on one delivery."""
-
-    def __init__(
-        self, journal: Journal, delivery: Delivery, clock: Callable[[], datetime], progress: Callable[[int, int], None]
-    ) -> None:
-        self._journal = journal
-        self._delivery = delivery
-        self._clock = clock
-        self.progress = progress
-        self.began = False
-
-    def sending(self, baseline: Mapping[str, Any]) -> None:
-        """Record the begin of a send; raises Interrupted where the operator's word came first."""
-        if not self._journal.deliveries.begin_send(self._delivery.id, baseline, self._clock()):
-            raise Interrupted
-        self.began = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +44,34 @@ class Tools:
     chance: float
     unforeseen: Callable[[Exception], None]
     paused: Callable[[Pause], None]
+
+
+class StepReport:
+    """What a destination tells while it works on one delivery."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        delivery: Delivery,
+        tools: Tools,
+        unique_sha256: str | None,
+    ) -> None:
+        self._journal = journal
+        self._delivery = delivery
+        self._clock = tools.clock
+        self._unique_sha256 = unique_sha256
+        self.progress = tools.progress
+        self.began = False
+
+    def sending(self, baseline: Mapping[str, Any]) -> None:
+        """Record the begin of a send; raises Interrupted where the operator's word, or the same bytes, came first."""
+        with self._journal.together():
+            deliveries = self._journal.deliveries
+            if self._unique_sha256 is not None and deliveries.same_content(self._delivery, self._unique_sha256):
+                raise Interrupted  # the gate will say so at the next step
+            if not deliveries.begin_send(self._delivery.id, baseline, self._clock()):
+                raise Interrupted
+        self.began = True
 
 
 def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> Delivery | None:
@@ -82,8 +91,8 @@ def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> D
             fact = Fact(DeliveryEvent.POSTPONE, retry_at=now + timedelta(seconds=plan.config.retry.first_s))
         else:
             fact = _step(plan, journal, record, standing, archive, tools)
-    if standing.delivery.state is DeliveryState.UNCONFIRMED and fact.event is DeliveryEvent.POSTPONE:
-        fact = replace(fact, in_doubt=True)
+    if standing.delivery.state is DeliveryState.UNCONFIRMED:
+        fact = _still_unconfirmed(fact, standing)
     return journal.deliveries.apply(standing.delivery.id, fact, tools.clock())
 
 
@@ -106,6 +115,15 @@ def _without_sending(
     return _closed_window(plan, delivery, now) if waiting else None
 
 
+def _still_unconfirmed(fact: Fact, standing: Standing) -> Fact:
+    """Return what a look for something unconfirmed means; not there, it is sent again where the operator said retry."""
+    not_seen = fact.event is DeliveryEvent.POSTPONE and not fact.failure
+    given_up = fact.event is DeliveryEvent.HOLD and fact.hold is HoldKind.UNCONFIRMED
+    if HoldKind.UNCONFIRMED in standing.consents and (not_seen or given_up):
+        return Fact(DeliveryEvent.ABSENT, f"sent again on the operator's word: {fact.reason}")
+    return replace(fact, in_doubt=True) if fact.event is DeliveryEvent.POSTPONE else fact
+
+
 def _step(
     plan: Plan, journal: Journal, record: DatasetRecord, standing: Standing, archive: Archive, tools: Tools
 ) -> Fact:
@@ -114,7 +132,8 @@ def _step(
     destination = plan.destinations[delivery.destination]
     policy = plan.config.retry_for(delivery.destination)
     values = resolved_metadata(plan, record, standing).values
-    report = StepReport(journal, delivery, tools.clock, tools.progress)
+    must_be_unique = not destination.idempotent and HoldKind.DUPLICATE not in standing.consents
+    report = StepReport(journal, delivery, tools, archive.sha256 if must_be_unique else None)
     try:
         return fact_of_outcome(destination.step(delivery, archive, values, report), delivery, tools.clock())
     except Interrupted:

@@ -15,7 +15,7 @@ from depositd.engine.interrupt import Interrupted
 from depositd.engine.planning import Plan, hold_waiting
 from depositd.errors import ContentCorrupt, DepositdError, SourceChanged, SpoolFull
 from depositd.journal import DatasetRecord, Fact, Journal
-from depositd.model import Archive, DeliveryState, FileStat, HoldKind, Packing
+from depositd.model import Archive, DeliveryState, FileKind, FileStat, HoldKind, Packing
 from depositd.retry import wait_s
 from depositd.states import DeliveryEvent
 from depositd.units import printable
@@ -57,6 +57,9 @@ def pack_dataset(
     ``unforeseen`` hears of errors that nobody thought of.
     """
     files = journal.datasets.files(record.id)
+    special = next((file for file in files if file.kind is not FileKind.REGULAR), None)
+    if special is not None:
+        return _refused(journal, record, special, clock())
     # what was found corrupt and then released is sent as it is
     released = record.condemned == record.fingerprint
     try:
@@ -108,6 +111,19 @@ def _not_packed(
         wait = wait_s(plan.config.retry, record.pack_failures + 1, chance)
     hint = getattr(error, "hint", "") or "look at the file and at the permissions of the directories above it"
     journal.datasets.pack_failed(record.id, why, hint, now + timedelta(seconds=wait), now)
+    return Packed(why=why, hint=hint)
+
+
+def _refused(journal: Journal, record: DatasetRecord, file: FileStat, now: datetime) -> Packed:
+    """Hold what was released although it has something in it that is never read, whatever the operator says."""
+    why = f"{printable(file.path)} is a {file.kind}, and only regular files are ever read"
+    hint = f"exclude it in the rule, or take it out of the dataset; depositd skip {record.id} leaves the dataset"
+    with journal.together():
+        journal.deliveries.withdraw_consent(record.id, HoldKind.INCOMPLETE)
+        for standing in journal.deliveries.of_dataset(record.id):
+            if standing.delivery.state is DeliveryState.WAITING:
+                fact = Fact(DeliveryEvent.HOLD, why, hint, hold=HoldKind.INCOMPLETE)
+                journal.deliveries.apply(standing.delivery.id, fact, now)
     return Packed(why=why, hint=hint)
 
 

@@ -245,6 +245,9 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
         fact = replace(fact, reason=row["error"], hint=row["hint"], hold=HoldKind(row["hold"]) if row["hold"] else None)
     went_well = fact.event in _WENT_WELL and after is not DeliveryState.HELD
     consents = consents_of(row)
+    if fact.event in (DeliveryEvent.LOST, DeliveryEvent.ABSENT):
+        # the word to send again was about the send before
+        consents -= {HoldKind.UNCONFIRMED}
     if fact.hold is HoldKind.SERVER:
         # a yes to what the server said last time is not a yes to what it says now
         consents -= {HoldKind.SERVER}
@@ -298,6 +301,9 @@ def _word(
     consents = consents_of(row)
     if event is DeliveryEvent.WORD_RELEASE:
         consents |= {HoldKind.APPROVAL} | ({kind} if kind else frozenset())
+    if event is DeliveryEvent.WORD_RETRY and before is DeliveryState.UNCONFIRMED:
+        # the destination is asked once more, and what it does not have is then sent again on this word
+        consents |= {HoldKind.UNCONFIRMED}
     holding = after is DeliveryState.HELD
     connection.execute(
         "UPDATE deliveries SET state = ?, hold = ?, error = ?, hint = ?, consents = ?, operator_values = ?,"

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -406,7 +407,8 @@ class Daemon:
                 return
             last_s = now_s
             self.heartbeats.beat(subject, budget_s)
-            self.journal.surroundings.progress(Progress(subject, activity, done_bytes, total_bytes, utc_now()))
+            with suppress(JournalError):  # a picture of the transfer is no reason to end it
+                self.journal.surroundings.progress(Progress(subject, activity, done_bytes, total_bytes, utc_now()))
 
         self.heartbeats.beat(subject, budget_s)
         return tell
