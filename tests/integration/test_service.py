@@ -236,7 +236,7 @@ def test_work_that_ended_badly_is_not_taken_for_a_silent_worker(site):
     daemon = site.daemon()
     standing = site.journal.deliveries.get(1)
     site.journal.deliveries.word(1, DeliveryEvent.WORD_HOLD, {}, NOW)
-    daemon._deliver(standing)
+    daemon._crew._deliver(standing)
     assert daemon.heartbeats._beats == {}
     daemon._shut_down()
 

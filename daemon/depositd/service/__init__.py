@@ -3,5 +3,8 @@
 ``lock``        one daemon for each state directory
 ``heartbeats``  which worker moved last, and whether all of them are well
 ``workers``     threads that take work and never take the daemon with them
-``daemon``      all of it wired together
+``sources``     the watchers and their threads
+``crew``        archivers and deliverers, who take what the journal says is due
+``clock``       the time
+``daemon``      all of it wired together: loop, signals, reload, housekeeping
 """

@@ -6,8 +6,21 @@ import queue
 import threading
 from collections.abc import Callable, Hashable
 
+from depositd.errors import DepositdError
+from depositd.systemd import get_logger
+
+log = get_logger("depositd")
+
 COOL_DOWN_S = 5.0
 """How long a worker rests after an error that nobody foresaw, so that a bug fills neither the log nor a core."""
+
+
+def say_failed(worker: str, error: BaseException) -> None:
+    """Say that a piece of work failed in a way that nobody foresaw; the worker goes on."""
+    if isinstance(error, DepositdError):  # the journal's disk is full, say: a sentence tells more than a traceback
+        log.error(str(error), hint=error.hint, worker=worker)
+    else:
+        log.error("unforeseen error; the work is taken up again", worker=worker, exc_info=error)
 
 
 class Pool:
