@@ -65,7 +65,7 @@ def test_ci_checks_then_tests_with_real_data_where_there_is_some(checkout):
     assert [line.split()[0] for line in checks][:4] == ["ruff", "ruff", "mypy", "lint-imports"]
     assert "--real-data" not in test
     (checkout.parent / "shared/data").mkdir(parents=True)
-    assert run(checkout / ".ci/run")[-1].endswith(" --real-data ../shared/data")
+    assert run(checkout / ".ci/run")[-1].endswith(" --real-data=../shared/data")
 
 
 def test_check_shows_all_failures_and_then_fails(checkout):
