@@ -551,6 +551,41 @@ def test_the_same_bytes_sent_at_the_same_moment_are_sent_once(bench):
     assert b.step(1).hold is H.DUPLICATE
 
 
+def confusing(b):
+    """Archive two datasets whose archives the destination cannot tell apart by their names."""
+    b.one.tells_apart = False
+    b.packed(name="a_1", content=b"a")
+    b.packed(name="b_1", content=b"b")
+
+
+def test_what_a_destination_would_confuse_is_not_sent_while_the_other_is_in_doubt(bench):
+    b = bench(rule=', archive: {name: "same"}')
+    confusing(b)
+    b.one.script = [b.one.sending(Unconfirmed("the answer was lost")), b.one.sending(DONE)]
+    assert b.step(1).state is S.UNCONFIRMED
+    waiting = b.step(2)
+    assert (waiting.state, b.one.sends) == (S.WAITING, 1)
+    assert "waits for dataset 1" in waiting.error
+    b.clock.advance(60)
+    b.one.script = [DONE, b.one.sending(DONE)]
+    assert (b.step(1).state, b.step(2).state, b.one.sends) == (S.DELIVERED, S.DELIVERED, 2)
+
+
+def test_what_a_destination_would_confuse_is_noted_before_it_is_sent(bench):
+    b = bench(rule=', archive: {name: "same"}')
+    confusing(b)
+    b.one.script = [b.one.sending(DONE), b.one.sending(Unconfirmed("the answer was lost"))]
+    b.step(1)
+    assert b.step(2).baseline == {"runs": 1, "delivered_before": 1}
+
+
+def test_what_has_other_names_is_sent_side_by_side(bench):
+    b = bench()
+    confusing(b)
+    b.one.script = [b.one.sending(Unconfirmed("the answer was lost")), b.one.sending(DONE)]
+    assert (b.step(1).state, b.step(2).state) == (S.UNCONFIRMED, S.DELIVERED)
+
+
 def test_a_closed_window_is_waited_for(bench):
     b = bench(settings=', window: "20:00-06:00"')
     b.clock.now = b.clock.now.astimezone().replace(hour=12, minute=0)

@@ -417,7 +417,7 @@ def test_a_part_that_cannot_be_read_is_reported_and_the_others_go_on(night):
     n.turn(60)
     assert n.states == {"lyso_1": D.COMPLETE, "lyso_2": D.GROWING}
     (source,) = n.journal.surroundings.sources()
-    assert (source.state, source.problem) == ("watched", "1 directories cannot be read, first bad: Permission denied")
+    assert (source.state, source.problem) == ("watched", "1 directory cannot be read, first bad: Permission denied")
 
 
 def test_markers_and_sidecars_are_heeded_when_they_come(night):

@@ -95,6 +95,7 @@ class FakeDestination:
     ) -> None:
         self.name, self.idempotent, self._packing = name, idempotent, packing
         self.publishes = False
+        self.tells_apart = True
         self.script: list[Any] = []
         self.seen: list[Any] = []
         self.wanted: tuple[str, ...] = ()
@@ -103,6 +104,9 @@ class FakeDestination:
 
     def packing(self, single_file: bool) -> Packing | None:
         return self._packing
+
+    def known_as(self, archive_name: str) -> str | None:
+        return None if self.tells_apart else archive_name.casefold()
 
     def problems(self, metadata: Metadata) -> list[Problem]:
         return [Problem(key, "is missing", "such as 1ABC") for key in self.wanted if key not in metadata]

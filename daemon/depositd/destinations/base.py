@@ -65,6 +65,13 @@ class Destination(Protocol):
     def packing(self, single_file: bool) -> Packing | None:
         """Return how a dataset is taken, None where it cannot be (a directory for ProteomicsQC)."""
 
+    def known_as(self, archive_name: str) -> str | None:
+        """Return the name by which it would confuse an archive with another, None where it tells content apart.
+
+        Nothing is sent there while another archive known by the same name is under way or unconfirmed, and
+        ``Delivery.baseline`` says under ``delivered_before`` how many such arrived in the last days.
+        """
+
     def problems(self, metadata: Metadata) -> list[Problem]:
         """Return what is missing or wrong in a delivery's metadata; no I/O."""
 

@@ -95,6 +95,8 @@ def error_for_status(
     kind = meaning_of_status(status, sent, means)
     message = f"{sent.host} answered {sent.what} with {status}" + (f": {sentence}" if sentence else "")
     hint = HINTS[kind]
+    if status == 413 and kind is Rejected:
+        hint = "the file is larger than the server takes: ask whoever runs it to raise its upload limit, then retry"
     if 300 <= status < 400:
         hint = "check the destination's url in the config: the server redirects, and a redirected upload is lost"
     if issubclass(kind, Unavailable):

@@ -26,6 +26,8 @@ from depositd.retry import RetryPolicy, wait_s
 from depositd.states import DeliveryEvent
 from depositd.units import printable, show_duration
 
+VISIBLE_AFTER = timedelta(days=7)
+"""How long a server may take at most until it shows what it was sent."""
 LONGEST_PAUSE_S = 300.0
 """Asking a paused destination who we are costs nothing, and somebody may have mended the credentials."""
 
@@ -47,31 +49,46 @@ class Tools:
 
 
 class StepReport:
-    """What a destination tells while it works on one delivery."""
+    """What a destination tells while it works on one delivery; the last look before something is sent."""
 
     def __init__(
-        self,
-        journal: Journal,
-        delivery: Delivery,
-        tools: Tools,
-        unique_sha256: str | None,
+        self, journal: Journal, standing: Standing, destination: Destination, archive: Archive, tools: Tools
     ) -> None:
         self._journal = journal
-        self._delivery = delivery
+        self._standing = standing
+        self._destination = destination
+        self._archive = archive
         self._clock = tools.clock
-        self._unique_sha256 = unique_sha256
         self.progress = tools.progress
         self.began = False
 
     def sending(self, baseline: Mapping[str, Any]) -> None:
-        """Record the begin of a send; raises Interrupted where the operator's word, or the same bytes, came first."""
+        """Record the begin of a send; raises Interrupted where the operator's word, or another delivery, came first."""
         with self._journal.together():
-            deliveries = self._journal.deliveries
-            if self._unique_sha256 is not None and deliveries.same_content(self._delivery, self._unique_sha256):
-                raise Interrupted  # the gate will say so at the next step
-            if not deliveries.begin_send(self._delivery.id, baseline, self._clock()):
+            noted = {**baseline, **self._noted_of_others()}
+            if not self._journal.deliveries.begin_send(self._standing.delivery.id, noted, self._clock()):
                 raise Interrupted
         self.began = True
+
+    def _noted_of_others(self) -> dict[str, int]:
+        """Return what a destination that does not tell content apart must know of others; raises Interrupted."""
+        delivery = self._standing.delivery
+        deliveries = self._journal.deliveries
+        must_be_new = not self._destination.idempotent and HoldKind.DUPLICATE not in self._standing.consents
+        if must_be_new and deliveries.same_content(delivery, self._archive.sha256):
+            raise Interrupted  # the gate will say so at the next step
+        known_as = self._destination.known_as(self._archive.name)
+        if known_as is None:
+            return {}
+        since = self._clock() - VISIBLE_AFTER
+        others = deliveries.namesakes(delivery, lambda name: self._destination.known_as(name) == known_as, since)
+        in_doubt = [one for one in others if one.sent_at is not None and one.state is not DeliveryState.SKIPPED]
+        if in_doubt:
+            raise Interrupted(
+                f"waits for dataset {in_doubt[0].dataset_id}: {delivery.destination} could not tell the two apart"
+                f" ({printable(known_as)}) while it is not known whether that one arrived"
+            )
+        return {"delivered_before": len(others)}
 
 
 def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> Delivery | None:
@@ -132,12 +149,14 @@ def _step(
     destination = plan.destinations[delivery.destination]
     policy = plan.config.retry_for(delivery.destination)
     values = resolved_metadata(plan, record, standing).values
-    must_be_unique = not destination.idempotent and HoldKind.DUPLICATE not in standing.consents
-    report = StepReport(journal, delivery, tools, archive.sha256 if must_be_unique else None)
+    report = StepReport(journal, standing, destination, archive, tools)
     try:
         return fact_of_outcome(destination.step(delivery, archive, values, report), delivery, tools.clock())
-    except Interrupted:
-        return Fact(DeliveryEvent.POSTPONE, delivery.error, delivery.hint)
+    except Interrupted as interrupted:
+        if not interrupted.why:
+            return Fact(DeliveryEvent.POSTPONE, delivery.error, delivery.hint)
+        retry_at = tools.clock() + timedelta(seconds=policy.first_s)
+        return Fact(DeliveryEvent.POSTPONE, interrupted.why, retry_at=retry_at)
     except (AuthError, ConfigError) as error:
         pause = _pause_for(destination, error, policy, tools.clock(), tools.chance)
         if journal.surroundings.pause(pause):

@@ -4,5 +4,10 @@
 class Interrupted(Exception):
     """A transfer was stopped before its last byte; nothing whole has arrived anywhere.
 
-    No error: the daemon stops, or an operator's word came first.
+    No error: the daemon stops, or an operator's word or another delivery came first.  ``why`` is a sentence where the
+    operator should know.
     """
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why)
+        self.why = why

@@ -17,7 +17,7 @@ from depositd.engine.planning import Plan, after_sighting, after_vanishing
 from depositd.engine.sidecars import Sidecar
 from depositd.journal import DatasetRecord, Journal, PlannedDelivery, Recorded, SourceStatus
 from depositd.model import DatasetState, Listing
-from depositd.units import printable, show_duration
+from depositd.units import printable, show_count, show_duration
 from depositd.watch.events import ChangedDirectories, Watching, watch
 from depositd.watch.mounts import Identity, file_system_of, identity_of
 from depositd.watch.sweep import Walk
@@ -27,6 +27,10 @@ UNAVAILABLE_RECHECK_S = 5.0
 SHORTEST_TURN_S = 0.2
 SAVE_EVERY_S = 2.0
 """How often the numbers of a growing dataset go to the journal; a change of verdict goes at once."""
+SAVE_UNCHANGED_EVERY_S = 30.0
+"""The evidence of a growing dataset ages ("last write 41 s ago") although no file changes."""
+TOGETHER = 500
+"""Datasets recorded in one transaction."""
 GROWING_LOOK_S = 5.0
 """A growing dataset is looked at at least this often, with or without events."""
 LOOK_SHARE = 10.0
@@ -134,12 +138,11 @@ class SourceWatcher:
     def _unavailable(self, why: str) -> None:
         self.close()
         problem = f"source {printable(self.root)} is unavailable: {why}; it is taken up again when it comes back"
+        if problem != self._problem:
+            self._problem = problem
+            self._hands.said(problem)
+            self._journal.surroundings.source(SourceStatus(self.root, "unavailable", "not watched", problem))
         self.swept_once = True  # there is nothing to wait for: what cannot be read cannot be found
-        if problem == self._problem:
-            return
-        self._problem = problem
-        self._hands.said(problem)
-        self._journal.surroundings.source(SourceStatus(self.root, "unavailable", "not watched", problem))
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -168,15 +171,17 @@ class SourceWatcher:
         duration_s = self._hands.monotonic() - began_s
         every_s = max(self._plan.config.sweep_every_s, LOOK_SHARE * duration_s)
         self._next_sweep_s = self._hands.monotonic() + every_s
-        self.swept_once = True
         assert self._events is not None
         means = f"{self._events.means}; swept every {show_duration(every_s)}"
         problem = None
         if self._unreadable:
             directory, why = next(iter(self._unreadable.items()))
-            problem = f"{len(self._unreadable):,} directories cannot be read, first {printable(directory)}: {why}"
+            count = show_count(len(self._unreadable), "directory", "directories")
+            problem = f"{count} cannot be read, first {printable(directory) or 'the top one'}: {why}"
         status = SourceStatus(self.root, "watched", means, problem, self._hands.clock(), files, duration_s)
         self._journal.surroundings.source(status)
+        # only now: who waits for the first sweep then asks the journal, what is growing where
+        self.swept_once = True
 
     def _look(self, directories: set[str]) -> None:
         for place in sorted({self._walk.place_of(directory) for directory in directories}):
@@ -207,44 +212,62 @@ class SourceWatcher:
 
     def _observe(self, listing: Listing) -> None:
         now_s = self._hands.monotonic()
-        seen: set[DatasetIdentity] = set()
-        for judged in self._observer.look(listing, self._hands.clock(), now_s):
-            seen.add(judged.identity)
-            self._record(judged, now_s)
+        found = self._observer.look(listing, self._hands.clock(), now_s)
+        for first in range(0, len(found), TOGETHER):
+            told = []
+            # one durable transaction for many: a tree of 20,000 datasets must not cost 20,000 of them
+            with self._journal.together():
+                for judged in found[first : first + TOGETHER]:
+                    told += self._record(judged, now_s)
+            for recorded in told:
+                self._hands.recorded(recorded)
+            self._hands.moved()
+        waits_s = [
+            min(judged.recheck_s or GROWING_LOOK_S, GROWING_LOOK_S)
+            for judged in found
             # a complete one is looked at until it is archived: what is archived must be what was judged
-            if judged.recheck_s is not None or judged.sighting.verdict.kind in ("growing", "complete"):
-                wait_s = min(judged.recheck_s or GROWING_LOOK_S, GROWING_LOOK_S)
-                self._due[listing.directory] = min(self._due.get(listing.directory, now_s + wait_s), now_s + wait_s)
+            if judged.recheck_s is not None or judged.sighting.verdict.kind in ("growing", "complete")
+        ]
+        if waits_s:
+            cost_s = self._hands.monotonic() - now_s
+            due_s = now_s + max(min(waits_s), LOOK_SHARE * cost_s)
+            self._due[listing.directory] = min(self._due.get(listing.directory, due_s), due_s)
+        seen = {judged.identity for judged in found}
         self._vanish(
             identity for identity in self._saved if identity.directory == listing.directory and identity not in seen
         )
 
     # --- recording ----------------------------------------------------------------------------------------------
 
-    def _record(self, judged: Judged, now_s: float) -> None:
+    def _record(self, judged: Judged, now_s: float) -> list[Recorded]:
+        """Record one look inside the caller's transaction; return what should be told of it."""
         sighting = judged.sighting
         sidecar = Sidecar(sighting.sidecar, sighting.sidecar_problem)
         saved = self._saved.get(judged.identity)
         same_verdict = saved is not None and saved.verdict == sighting.verdict.kind and saved.sidecar == sidecar
         if saved is not None and same_verdict:
             unchanged = saved.fingerprint == sighting.fingerprint
-            if unchanged and sighting.verdict.kind != "growing" and not self._is_stale(saved):
-                return
+            if unchanged and not self._is_worth_a_word(judged, saved):
+                return []
             if sighting.verdict.kind == "growing" and now_s - saved.at_s < SAVE_EVERY_S:
-                return
-        with self._journal.together():
-            # what ended and what it means for its deliveries: nobody may act on the one without the other
-            recorded = self._journal.datasets.record(sighting, self._planned(sighting.rule), self._hands.clock())
-            told = recorded.event is not None or recorded.is_new or not same_verdict
-            if told:
-                after_sighting(self._plan, self._journal, recorded, self._hands.clock())
+                return []
+        # what ended and what it means for its deliveries: nobody may act on the one without the other
+        recorded = self._journal.datasets.record(sighting, self._planned(sighting.rule), self._hands.clock())
+        told = recorded.event is not None or recorded.is_new or not same_verdict
+        if told:
+            after_sighting(self._plan, self._journal, recorded, self._hands.clock())
         record = recorded.record
         self._saved[judged.identity] = _Saved(record.id, sighting.verdict.kind, sighting.fingerprint, sidecar, now_s)
-        if told:
-            self._hands.recorded(recorded)
         if record.state is DatasetState.ARCHIVED:
             self._observer.settle(judged.identity, sighting)
             self._saved.pop(judged.identity, None)
+        return [recorded] if told else []
+
+    def _is_worth_a_word(self, judged: Judged, saved: _Saved) -> bool:
+        """Say whether an unchanged dataset is recorded again: seldom while it grows, else where the journal moved on."""
+        if judged.sighting.verdict.kind == "growing":
+            return self._hands.monotonic() - saved.at_s >= SAVE_UNCHANGED_EVERY_S
+        return self._is_stale(saved)
 
     def _is_stale(self, saved: _Saved) -> bool:
         """Say whether the journal has moved on (archived, changed while it was archived) since we wrote to it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as stat_module
 import struct
@@ -17,6 +18,7 @@ ReadAt = Callable[[int, int], bytes]
 PARSE_ERRORS = (ValueError, ArithmeticError, LookupError, TypeError, struct.error)
 """What a parser can raise for what a file contains; anything else is a bug of ours and is not hidden."""
 
+_MOST_PIECES = 1000
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -82,3 +84,34 @@ def reader(descriptor: int) -> ReadAt:
         return os.pread(descriptor, count, offset)
 
     return read_at
+
+
+def hole_bytes(descriptor: int, size_bytes: int) -> int:
+    """Return how many bytes of a file were never written, 0 where the file system cannot say.
+
+    Both a sparse file and a preallocated one have such holes (``lseek(2)``, SEEK_HOLE).  A file of very many pieces
+    is measured as far as its first 1,000.
+    """
+    holes, position = 0, 0
+    try:
+        for _ in range(_MOST_PIECES):
+            start = os.lseek(descriptor, position, os.SEEK_HOLE)
+            if start >= size_bytes:
+                break
+            position = _next_data(descriptor, start, size_bytes)
+            holes += position - start
+            if position >= size_bytes:
+                break
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENXIO, errno.EOPNOTSUPP):
+            raise
+    return holes
+
+
+def _next_data(descriptor: int, start: int, size_bytes: int) -> int:
+    try:
+        return min(os.lseek(descriptor, start, os.SEEK_DATA), size_bytes)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nothing but hole up to the end
+            return size_bytes
+        raise

@@ -9,12 +9,17 @@ expected run time f64 +3720 (minutes).
 
 The run header also holds its own address (u32 +7396, from version 64 on u64 +7472) and those of the streams behind
 the scans (u32 +28, +36, +40, +7368, +7372; u64 +7408, +7424, +7432, +7448, +7456).  Where its own address is right the
-others are believed: the file must reach beyond them.  Checked on finished files of versions 57 and 63.
+others are believed: the file must reach beyond them.
+
+Zeros mean "not written": scans are numbered from 1, a stream does not begin with 4 KiB of zeros, and a finished file
+does not end in as many (in both files at hand each stream has a byte within its first 13, and the last 16 bytes have
+ten).  All of this was checked on finished files of versions 57 and 63.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,8 +29,12 @@ from depositd.formats.reading import PARSE_ERRORS, Malformed, ReadAt, ends_early
 SIGNATURE = b"\x01\xa1" + "Finnigan".encode("utf-16-le")
 HEAD_BYTES = 1 << 16
 KNOWN_VERSIONS = range(57, 67)
+UNFINISHED = "unfinished"
+"""The fact that tells a file that lacks something, which may still come, from one that is wrong."""
 _SEQUENCE_ROW_TEXTS = 1356 + 64
 _LONGEST_TEXT = 4096
+_BLANK_BYTES = 4096
+"""Where as many bytes as this are zero at a place that a finished file fills, nothing was written there."""
 _MOST_CONTROLLERS = 64
 _MS_CONTROLLER = 0
 _RUN_HEADER_BYTES = 7480
@@ -40,13 +49,46 @@ class Unknown(Exception):
 
 
 def parse(read_at: ReadAt, size_bytes: int) -> dict[str, Any]:
-    """Return the facts of a Thermo file; raises Unknown where it is not understood, Malformed where it is not whole."""
+    """Return the facts of a Thermo file.
+
+    Raises Malformed where it is not whole, with the fact UNFINISHED where something is still lacking, and Unknown
+    where only its structure is not understood.
+    """
     head = read_at(0, HEAD_BYTES)
     if SIGNATURE.startswith(head):
-        raise Malformed("ends inside its signature", retry=True)
+        raise _unfinished("ends inside its signature")
     if not head.startswith(SIGNATURE):
-        raise Unknown("it carries no Finnigan signature")
+        raise Malformed("carries no Finnigan signature: not a Thermo file (format: file takes any file)")
+    try:
+        version, said, addresses = _header(head, read_at, size_bytes)
+    except Unknown:
+        _check_end(read_at, size_bytes, {})
+        raise
+    if said["in_acquisition"]:
+        return said
+    _check_end(read_at, size_bytes, said)
+    return said | _runs(version, addresses, read_at, size_bytes, said)
+
+
+def _unfinished(problem: str, said: Mapping[str, Any] | None = None) -> Malformed:
+    return Malformed(problem, retry=True, facts={**(said or {}), UNFINISHED: True})
+
+
+def _too_short(size_bytes: int, needed_bytes: int, said: Mapping[str, Any]) -> Malformed:
+    return ends_early(size_bytes, needed_bytes, {**said, UNFINISHED: True})
+
+
+def _check_end(read_at: ReadAt, size_bytes: int, said: Mapping[str, Any]) -> None:
+    """Refuse a file whose last 4 KiB are zeros: it got its size before its content."""
+    if size_bytes > _BLANK_BYTES and not any(read_at(size_bytes - _BLANK_BYTES, _BLANK_BYTES)):
+        raise _unfinished(f"ends in {_BLANK_BYTES:,} bytes of zeros: its end was never written", said)
+
+
+def _header(head: bytes, read_at: ReadAt, size_bytes: int) -> tuple[int, dict[str, Any], list[tuple[int, int]]]:
+    """Return the version, the facts of the header, and type and run header address of each controller."""
     version = int.from_bytes(head[36:40], "little")
+    if len(head) >= 40 and version == 0:
+        raise _unfinished("names no version in its header: it was never written")
     if len(head) >= 40 and version not in KNOWN_VERSIONS:
         raise Unknown(f"version {version} of the format is not known here")
     try:
@@ -56,11 +98,9 @@ def parse(read_at: ReadAt, size_bytes: int) -> dict[str, Any]:
         addresses = _run_headers(version, info)
     except PARSE_ERRORS as error:
         if isinstance(error, struct.error) and size_bytes < HEAD_BYTES:
-            raise Malformed("ends inside its header", retry=True) from None
+            raise _unfinished("ends inside its header") from None
         raise Unknown(f"its header cannot be followed ({error})") from None
-    if said["in_acquisition"]:
-        return said
-    return said | _runs(version, addresses, read_at, size_bytes, said)
+    return version, said, addresses
 
 
 def _raw_file_info(version: int, head: bytes) -> int:
@@ -114,31 +154,50 @@ def _runs(
     if not addresses:
         raise Malformed("names no instrument that recorded anything", retry=True, facts=said)
     runs: list[dict[str, Any]] = []
-    for _kind, address in sorted(addresses, key=lambda entry: entry[0] != _MS_CONTROLLER):
+    for controller, address in sorted(addresses, key=lambda entry: entry[0] != _MS_CONTROLLER):
         if address == 0:
-            raise Malformed("has no run header yet", retry=True, facts=said)
+            raise _unfinished("has no run header yet", said)
         if address >= size_bytes:
-            raise ends_early(size_bytes, address + 1, said)
+            raise _too_short(size_bytes, address + 1, said)
         header = read_at(address, _RUN_HEADER_BYTES)
-        _check_streams(version, header, address, size_bytes, said)
+        streams = _streams(version, header, address, said)
+        if streams and streams[-1] >= size_bytes:
+            raise _too_short(size_bytes, streams[-1] + 1, said)
+        if controller == _MS_CONTROLLER:
+            _check_written(streams, read_at, said)
         runs.append(_run(header))
     run = runs[0]
-    if run["last_scan"] < run["first_scan"]:
-        raise Malformed(
-            f"ends at scan {run['last_scan']}, before its first scan {run['first_scan']}", retry=True, facts=said
-        )
+    _check_scans(run["first_scan"], run["last_scan"], said)
     return facts.clean(run)
 
 
-def _check_streams(version: int, header: bytes, address: int, size_bytes: int, said: dict[str, Any]) -> None:
+def _streams(version: int, header: bytes, address: int, said: dict[str, Any]) -> list[int]:
+    """Return the rising addresses of the streams that a run header names; none where it is not to be believed."""
     kind, own_at, streams_at = _STREAMS_32 if version < _FIRST_64_BIT_VERSION else _STREAMS_64
     if len(header) < own_at + struct.calcsize(kind):
-        raise Malformed("ends inside its run header", retry=True, facts=said)
+        raise _unfinished("ends inside its run header", said)
+    if not any(header):
+        raise _unfinished(f"has zeros where its run header belongs (byte {address:,}): it was never written", said)
     if struct.unpack_from(kind, header, own_at)[0] != address:
-        return
-    last = max(struct.unpack_from(kind, header, offset)[0] for offset in streams_at)
-    if last >= size_bytes:
-        raise ends_early(size_bytes, last + 1, said)
+        return []
+    return sorted(stream for offset in streams_at if (stream := struct.unpack_from(kind, header, offset)[0]))
+
+
+def _check_written(streams: list[int], read_at: ReadAt, said: dict[str, Any]) -> None:
+    for stream in streams:
+        # fewer bytes stand at the very end of a file, where a short stream may well be zero
+        if len(found := read_at(stream, _BLANK_BYTES)) == _BLANK_BYTES and not any(found):
+            raise _unfinished(f"has zeros where its run header points (byte {stream:,}): they were never written", said)
+
+
+def _check_scans(first: int, last: int, said: dict[str, Any]) -> None:
+    """Require 1 <= first <= last: scans are numbered from 1."""
+    if last == 0:
+        raise _unfinished("counts no scan in its run header", said)
+    if first == 0:
+        raise Malformed(f"counts its scans from 0 to {last}, though the first is 1", retry=True, facts=said)
+    if last < first:
+        raise Malformed(f"ends at scan {last}, before its first scan {first}", retry=True, facts=said)
 
 
 def _run(header: bytes) -> dict[str, Any]:

@@ -1,8 +1,12 @@
 """Thermo ``.raw`` files: one file is one dataset, and its header says whether it is still being acquired.
 
-A file without the Finnigan signature, or of an undocumented version, is judged by quiescence, and the verdict says
-so: other makers' single ``.raw`` files go to the same servers.  A run shorter than planned is said, not judged:
-methods are stopped on purpose.  Xcalibur renames what it could not finish to ``*_CORRUPTED.raw``.
+A file of an undocumented version is judged by quiescence, and the verdict says so; one without the Finnigan signature
+is refused.  What lacks something (its end, its run header, its scans) is ``truncated``, what cannot be is ``corrupt``.
+A run shorter than planned is said, not judged: methods are stopped on purpose.  Xcalibur renames what it could not
+finish to ``*_CORRUPTED.raw``.
+
+A file that was given its size before its content has holes.  Few allocated bytes alone prove nothing, since file
+systems compress: those are said.
 """
 
 from __future__ import annotations
@@ -15,13 +19,15 @@ from depositd.formats import facts, thermo_header
 from depositd.formats.base import ContentCheck
 from depositd.formats.ladder import LONG_QUIET_S, Findings, Shortfall, broken_sentence, count_unread, decide
 from depositd.formats.names import is_temporary
-from depositd.formats.reading import ReadAt, guarded, probe_file, reader
+from depositd.formats.reading import ReadAt, guarded, hole_bytes, probe_file, reader
 from depositd.model import Dataset, FileStat, Listing, Metadata, Probe, Quiet, Terms, Verdict, VerdictKind
 from depositd.units import printable, show_count, show_size
 
 _NAME = re.compile(r"(?P<stem>.+)\.raw", re.IGNORECASE | re.DOTALL)
 _CORRUPTED = re.compile(r".*_corrupted", re.IGNORECASE | re.DOTALL)
 _SHORT_RUN = 0.95
+_MOSTLY_WRITTEN = 0.9
+"""A copying program may leave holes for zeros: at most 3 % of the finished files at hand could be such holes."""
 
 
 class ThermoRaw:
@@ -41,15 +47,15 @@ class ThermoRaw:
                 yield Dataset(match["stem"], self.name, listing.directory, file.name, file.path, (file,))
 
     def probe(self, path: str, stat: FileStat) -> Probe | None:
-        """Read the header: its flag, its controllers, its scans."""
-        return probe_file(path, lambda descriptor, size: probe_header(reader(descriptor), size))
+        """Read the header: its flag, its controllers, its scans; and measure the holes."""
+        return probe_file(path, lambda fd, size: probe_header(reader(fd), size, hole_bytes(fd, size)))
 
     def judge(self, dataset: Dataset, probes: Mapping[str, Probe], quiet: Quiet, terms: Terms) -> Verdict:
         """Judge by the header's own flag and addresses, else by quiescence."""
         file = dataset.files[0]
         said = probes[file.path].facts if file.path in probes else {}
         findings = Findings(
-            (show_size(file.size_bytes), *_remarks(said)),
+            (show_size(file.size_bytes), *_remarks(file, said)),
             proven="last_scan" in said,
             shortfall=_shortfall(dataset, probes, said),
             unread=count_unread(dataset.files, probes),
@@ -66,14 +72,15 @@ class ThermoRaw:
         return None
 
 
-def probe_header(read_at: ReadAt, size_bytes: int) -> Probe:
+def probe_header(read_at: ReadAt, size_bytes: int, holes_bytes: int = 0) -> Probe:
     """Return the probe of a file that ``read_at`` reads; what is not understood is a fact, not a problem."""
     if size_bytes == 0:
         return Probe("is empty", retry=True)
     try:
-        return guarded(lambda: Probe(facts=thermo_header.parse(read_at, size_bytes)))
+        found = guarded(lambda: Probe(facts=thermo_header.parse(read_at, size_bytes)))
     except thermo_header.Unknown as error:
-        return Probe(facts={"unknown": str(error)})
+        found = Probe(facts={"unknown": str(error)})
+    return Probe(found.problem, found.retry, {**found.facts, "holes_bytes": holes_bytes}) if holes_bytes else found
 
 
 def _shortfall(dataset: Dataset, probes: Mapping[str, Probe], said: Mapping[str, Any]) -> Shortfall | None:
@@ -82,18 +89,25 @@ def _shortfall(dataset: Dataset, probes: Mapping[str, Probe], said: Mapping[str,
         return Shortfall(VerdictKind.ABORTED, f"the instrument itself named it {printable(file.name)}")
     if file.size_bytes == 0:
         return Shortfall(VerdictKind.ABORTED, f"{printable(file.name)} is empty", LONG_QUIET_S)
-    if sentence := broken_sentence(dataset.files, probes):
-        return Shortfall(VerdictKind.CORRUPT, sentence)
     if said.get("in_acquisition"):
         return Shortfall(VerdictKind.ABORTED, "its header says that acquisition goes on", LONG_QUIET_S)
+    written_bytes = file.size_bytes - said.get("holes_bytes", 0)
+    if written_bytes < file.size_bytes * _MOSTLY_WRITTEN:
+        sentence = f"only {show_size(written_bytes)} of {show_size(file.size_bytes)} are written, the rest is holes"
+        return Shortfall(VerdictKind.TRUNCATED, f"{printable(file.name)} is sparse: {sentence}", LONG_QUIET_S)
+    if sentence := broken_sentence(dataset.files, probes):
+        kind = VerdictKind.TRUNCATED if said.get(thermo_header.UNFINISHED) else VerdictKind.CORRUPT
+        return Shortfall(kind, sentence)
     return None
 
 
-def _remarks(said: Mapping[str, Any]) -> Iterable[str]:
+def _remarks(file: FileStat, said: Mapping[str, Any]) -> Iterable[str]:
+    if 0 < file.allocated_bytes < file.size_bytes * _MOSTLY_WRITTEN:
+        yield f"takes {show_size(file.allocated_bytes)} on disk (compressed, sparse or preallocated)"
     if "unknown" in said:
         yield f"not understood as a Thermo file: {printable(str(said['unknown']), 160)}"
     if "last_scan" in said:
         yield show_count(said["last_scan"] - said["first_scan"] + 1, "scan")
     planned, ran = said.get("planned_min"), said.get("run_time_min")
     if planned and ran and ran / planned < _SHORT_RUN:
-        yield f"ran {ran:.2f} of {planned:.2f} min planned"
+        yield f"ran {facts.minutes_of(ran, planned)} planned"

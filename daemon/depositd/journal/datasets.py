@@ -190,25 +190,26 @@ class DatasetFacts:
             _judge(connection, dataset_id, Verdict(VerdictKind.CORRUPT, (why,)))
             connection.execute("UPDATE datasets SET condemned = fingerprint WHERE id = ?", (dataset_id,))
 
-    def packable(self, now: datetime) -> list[DatasetRecord]:
-        """Return ended datasets that some delivery still wants, oldest first, whose next try is due.
+    def packable(self, now: datetime, most: int = 100) -> list[DatasetRecord]:
+        """Return at most ``most`` ended datasets that some delivery still wants, oldest first, whose next try is due.
 
         An incomplete dataset is wanted only by deliveries that nothing holds.
         """
+        found: list[DatasetRecord] = []
         with self._database.reading() as connection:
-            rows = connection.execute(
-                """
-                SELECT * FROM datasets AS d
-                WHERE d.current = 1 AND (d.next_pack_at IS NULL OR d.next_pack_at <= :now)
-                  AND ((d.state = 'complete'
-                        AND EXISTS (SELECT 1 FROM deliveries WHERE dataset_id = d.id AND state IN ('waiting', 'held')))
-                    OR (d.state = 'incomplete'
-                        AND EXISTS (SELECT 1 FROM deliveries WHERE dataset_id = d.id AND state = 'waiting')))
-                ORDER BY d.completed_at, d.id
-                """,
-                {"now": time_text(now)},
-            ).fetchall()
-        return [dataset_of(row) for row in rows]
+            for state, also in (("complete", "held"), ("incomplete", "waiting")):
+                rows = connection.execute(
+                    """
+                    SELECT * FROM datasets AS d WHERE d.state = :state AND d.current = 1
+                      AND (d.next_pack_at IS NULL OR d.next_pack_at <= :now)
+                      AND EXISTS (SELECT 1 FROM deliveries
+                                  WHERE dataset_id = d.id AND state IN ('waiting', :also))
+                    ORDER BY d.completed_at, d.id LIMIT :most
+                    """,
+                    {"state": state, "also": also, "now": time_text(now), "most": most},
+                ).fetchall()
+                found += [dataset_of(row) for row in rows]
+        return found[:most]
 
     def archived(self, dataset_id: int, fingerprint: str, archives: Sequence[Archive], now: datetime) -> bool:
         """Record a dataset's archives; False where the dataset changed meanwhile and they are worth nothing."""
@@ -235,6 +236,7 @@ class DatasetFacts:
                 )
             detail = ", ".join(f"{a.name}: {a.size_bytes:,} bytes, sha256 {a.sha256[:12]}…" for a in archives)
             _move(connection, row, DatasetEvent.ARCHIVED, detail, now)
+            connection.execute("UPDATE deliveries SET ready = 1 WHERE dataset_id = ?", (dataset_id,))
             connection.execute(
                 "UPDATE datasets SET archived_at = ?, pack_failures = 0, next_pack_at = NULL, pack_error = NULL,"
                 " pack_hint = NULL WHERE id = ?",
@@ -260,6 +262,7 @@ class DatasetFacts:
             row = _by_id(connection, dataset_id)
             if DatasetState(row["state"]) is DatasetState.ARCHIVED:
                 _move(connection, row, DatasetEvent.ARCHIVE_LOST, why, now)
+                connection.execute("UPDATE deliveries SET ready = 0 WHERE dataset_id = ?", (dataset_id,))
                 # the hashes stay: they are what a destination is asked by
                 connection.execute("UPDATE archives SET path = NULL WHERE dataset_id = ?", (dataset_id,))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from depositd.errors import IllegalTransition
@@ -49,6 +50,8 @@ class Standing:
 _TELLS_NOTHING = frozenset({DeliveryEvent.CLEAR, DeliveryEvent.SET_ASIDE})
 """Events that say nothing of a send whose answer is not known."""
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 _WENT_WELL = frozenset({DeliveryEvent.UPLOADED, DeliveryEvent.SUBMITTED, DeliveryEvent.DELIVERED})
 
 _RETRY_FREES = frozenset({HoldKind.UNCONFIRMED, HoldKind.SERVER})
@@ -70,30 +73,33 @@ class DeliveryFacts:
         found = self._select("WHERE v.id = ?", (delivery_id,))
         return found[0] if found else None
 
-    def due(self, now: datetime) -> list[Standing]:
-        """Return deliveries whose next step can be taken now, those due longest first.
+    def due(self, now: datetime, destination: str | None = None, most: int = 1000) -> list[Standing]:
+        """Return deliveries (to one destination) whose next step can be taken now, those due longest first.
 
         A delivery that waits needs its dataset archived; one that has left needs nothing but its time.
         """
-        return self._select(
-            "WHERE (v.next_attempt_at IS NULL OR v.next_attempt_at <= ?)"
-            " AND (v.state IN ('unconfirmed', 'uploaded', 'submitted')"
-            "      OR (v.state = 'waiting' AND d.state = 'archived'))"
-            " ORDER BY v.next_attempt_at IS NOT NULL, v.next_attempt_at, v.id",
-            (time_text(now),),
-        )
+        place = "" if destination is None else " AND v.destination = :destination"
+        time = "(v.next_attempt_at IS NULL OR v.next_attempt_at <= :now)"
+        values = {"now": time_text(now), "destination": destination, "most": most}
+        found: list[Standing] = []
+        for states in ("v.state IN ('unconfirmed', 'uploaded', 'submitted')", "v.state = 'waiting' AND v.ready = 1"):
+            order = "ORDER BY v.next_attempt_at IS NOT NULL, v.next_attempt_at, v.id LIMIT :most"
+            found += self._select(f"WHERE {states}{place} AND {time} {order}", values)
+        found.sort(key=lambda one: (one.delivery.next_attempt_at or _LONG_AGO, one.delivery.id))
+        return found[:most]
+
+    def due_elsewhere(self, now: datetime, destinations: Collection[str]) -> list[Standing]:
+        """Return due deliveries to destinations other than those given: the config has them no more."""
+        return [one for one in self.due(now) if one.delivery.destination not in destinations]
 
     def unfinished(self) -> list[Standing]:
         """Return every delivery that is not held and has not ended."""
         return self._select("WHERE v.state IN ('waiting', 'unconfirmed', 'uploaded', 'submitted') ORDER BY v.id", ())
 
     def counts(self) -> dict[DeliveryState, int]:
-        """Return how many deliveries of current datasets are in each state."""
+        """Return how many deliveries are in each state, those of superseded generations included."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                "SELECT v.state, count(*) AS number FROM deliveries AS v JOIN datasets AS d ON d.id = v.dataset_id"
-                " WHERE d.current = 1 GROUP BY v.state"
-            ).fetchall()
+            rows = connection.execute("SELECT state, count(*) AS number FROM deliveries GROUP BY state").fetchall()
         return {DeliveryState(row["state"]): row["number"] for row in rows}
 
     def same_content(self, delivery: Delivery, sha256: str) -> Delivery | None:
@@ -105,6 +111,20 @@ class DeliveryFacts:
             (sha256, delivery.destination, delivery.id),
         )
         return found[0].delivery if found else None
+
+    def namesakes(self, delivery: Delivery, is_one: Callable[[str], bool], since: datetime) -> list[Delivery]:
+        """Return other deliveries to the same destination whose archive's name ``is_one`` accepts.
+
+        Those in doubt whenever they were sent, and those delivered after ``since``.
+        """
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT v.*, a.name AS archive_name FROM deliveries AS v JOIN archives AS a USING (dataset_id)"
+                " WHERE v.destination = ? AND v.id <> ?"
+                " AND (v.sent_at IS NOT NULL OR (v.state = 'delivered' AND v.ended_at > ?))",
+                (delivery.destination, delivery.id, time_text(since)),
+            ).fetchall()
+        return [delivery_of(row) for row in rows if is_one(os.fsdecode(row["archive_name"]))]
 
     def earlier_generation(self, delivery: Delivery) -> Delivery | None:
         """Return the delivery of an earlier generation of the same dataset that has been sent, or may have been."""
@@ -197,9 +217,9 @@ class DeliveryFacts:
             ).fetchone()
             if row is None:
                 cursor = connection.execute(
-                    "INSERT INTO deliveries (dataset_id, destination, state, approve, operator_values)"
-                    " VALUES (?, ?, 'waiting', 'auto', ?)",
-                    (dataset_id, destination, json_text(values)),
+                    "INSERT INTO deliveries (dataset_id, destination, state, approve, operator_values, ready)"
+                    " SELECT id, ?, 'waiting', 'auto', ?, state = 'archived' FROM datasets WHERE id = ?",
+                    (destination, json_text(values), dataset_id),
                 )
                 delivery_id = cursor.lastrowid
                 assert delivery_id is not None
@@ -214,7 +234,7 @@ class DeliveryFacts:
         with self._database.transaction() as connection:
             return delivery_of(_word(connection, _row(connection, delivery_id), event, values, now))
 
-    def _select(self, where: str, values: Sequence[Any]) -> list[Standing]:
+    def _select(self, where: str, values: Sequence[Any] | Mapping[str, Any]) -> list[Standing]:
         query = f"SELECT v.*, d.state AS dataset_state FROM deliveries v JOIN datasets d ON d.id = v.dataset_id {where}"  # noqa: S608 - clauses of this module
         with self._database.reading() as connection:
             rows = connection.execute(query, values).fetchall()

@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
-from depositd.engine.delivering import Tools, deliver, probe_paused
+from depositd.engine.delivering import LONGEST_PAUSE_S, Tools, deliver, probe_paused
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.packing import pack_dataset
 from depositd.engine.planning import Plan
@@ -27,6 +27,10 @@ from depositd.units import printable, show_size
 
 PACKERS = 2
 """Datasets packed at once, so that a small one does not wait behind a huge one."""
+WORKERS = max((os.cpu_count() or 1) // PACKERS, 1)
+"""Compressing threads for each dataset: all archivers together use every core, and memory stays within bounds."""
+MOST_DUE = 1000
+LONGEST_PAUSE = timedelta(seconds=2 * LONGEST_PAUSE_S)
 PROGRESS_EVERY_S = 1.0
 PACK_BUDGET_S = 1800.0
 DELIVER_BUDGET_S = 7200.0
@@ -85,19 +89,31 @@ class Crew:
             pool.stop(max(deadline_s - time.monotonic(), 0.1))
 
     def dispatch(self, now: datetime) -> None:
-        """Hand out everything that is due to workers who are free."""
-        for record in self._journal.datasets.packable(now):
-            if self._is_left_out(record.id):
+        """Hand out what is due to workers who are free; what is due but has no worker costs nothing."""
+        journal = self._journal
+        most = MOST_DUE if self._only is not None else 2 * self._packers.workers
+        if self._packers.is_free:
+            for record in journal.datasets.packable(now, most):
+                if not self._is_left_out(record.id):
+                    self._packers.submit(record.id, partial(self._pack, record))
+        paused = journal.surroundings.pauses()
+        for name in self._plan.config.destinations:
+            pool = self._deliverers[name]
+            if name in paused or not pool.is_free:
                 continue
-            self._packers.submit(record.id, partial(self._pack, record))
-        paused = self._journal.surroundings.pauses()
-        for standing in self._journal.deliveries.due(now):
-            delivery = standing.delivery
-            if delivery.destination in paused or self._is_left_out(delivery.dataset_id):
-                continue
-            # where the config has no such destination, the step says so and nothing is sent
-            pool = self._deliverers.get(delivery.destination, self._packers)
-            pool.submit(("delivery", delivery.id), partial(self._deliver, standing))
+            most = MOST_DUE if self._only is not None else 2 * pool.workers
+            for standing in journal.deliveries.due(now, name, most):
+                if not self._is_left_out(standing.delivery.dataset_id):
+                    pool.submit(("delivery", standing.delivery.id), partial(self._deliver, standing))
+        for pause in paused.values():
+            # a clock that jumped back must not make a pause last
+            if not now < pause.next_probe_at < now + LONGEST_PAUSE:
+                self.probe(pause)
+
+    def dispatch_strays(self, now: datetime) -> None:
+        """Let those say so whose destination the config has no more; nothing is sent."""
+        for standing in self._journal.deliveries.due_elsewhere(now, self._plan.config.destinations):
+            self._packers.submit(("delivery", standing.delivery.id), partial(self._deliver, standing))
 
     def probe(self, pause: Pause) -> None:
         """Let a worker ask a paused destination whether it knows us again."""
@@ -125,14 +141,15 @@ class Crew:
                 progress=self._progress(subject, f"archiving {printable(record.name)}", PACK_BUDGET_S),
                 clock=utc_now,
                 chance=self._random.random(),
-                workers=max(os.cpu_count() or 1, 1),
+                workers=WORKERS,
                 unforeseen=partial(say_failed, "archiver"),
             )
         finally:
             self._transfer_ended(subject)
         name = printable(record.name)
-        for archive in packed.archives:
-            log.info("archived", dataset=record.id, name=name, size=show_size(archive.size_bytes))
+        if packed.archives:
+            sizes = ", ".join(f"{printable(one.name)}: {show_size(one.size_bytes)}" for one in packed.archives)
+            log.info("archived", dataset=record.id, name=name, archive=sizes)
         if packed.why:
             log.warning("not archived", dataset=record.id, name=name, reason=packed.why, hint=packed.hint)
         self._wake()

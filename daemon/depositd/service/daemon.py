@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from types import FrameType
 
 from depositd import destinations
@@ -137,7 +136,10 @@ class Daemon:
         now = utc_now()
         self.journal.surroundings.progress_ended()
         for delivery in self.journal.deliveries.recover(now):
-            log.warning("a send was cut off; the destination is asked first", delivery=delivery.id)
+            log.warning("a send was cut off; the destination is asked first", dataset=delivery.dataset_id)
+        for name in self.journal.surroundings.pauses():
+            # credentials may have been mended meanwhile; if not, it is said once more
+            self.journal.surroundings.resume(name)
         removed = sweep_orphans(str(self._plan.config.spool.path), self.journal.datasets.spool_paths())
         if removed:
             log.info("leftovers removed from the spool", files=len(removed))
@@ -185,9 +187,18 @@ class Daemon:
             source.stop()
         deadline_s = time.monotonic() + STOP_WITHIN_S
         self._crew.stop(deadline_s)
+        # what was sent and not answered when the time was over is unconfirmed from now on, not from the next start on
+        self._try(self._say_unconfirmed)
         for source in self._sources:
             source.join(max(deadline_s - time.monotonic(), 0.1))
         log.info("stopped")
+
+    def _say_unconfirmed(self) -> None:
+        for delivery in self.journal.deliveries.recover(utc_now()):
+            log.warning(
+                "stopped before the answer came; the destination is asked after the next start",
+                dataset=delivery.dataset_id,
+            )
 
     def _reload(self) -> None:
         if self._options.reload is None:
@@ -236,9 +247,8 @@ class Daemon:
         polls = [getattr(settings, "poll_every_s", 0.0) for settings in config.destinations.values()]
         longest_s = max([config.retry.longest_s, *(policy.longest_s for policy in policies), *polls])
         self.journal.deliveries.clamp_waits(now, 1.5 * longest_s)
-        for pause in self.journal.surroundings.pauses().values():
-            if pause.next_probe_at <= now or pause.next_probe_at > now + timedelta(seconds=1.5 * longest_s):
-                self._crew.probe(pause)
+        if self._options.only is None:
+            self._crew.dispatch_strays(now)
         for path in remove_expired(self._plan, self.journal, now):
             log.info("archive removed from the spool: its time is over", path=printable(path))
         status = self._status_sentence()

@@ -65,6 +65,12 @@ class Pool:
         return True
 
     @property
+    def is_free(self) -> bool:
+        """True where one more piece of work can be started."""
+        with self._lock:
+            return len(self._keys) < self.workers
+
+    @property
     def busy(self) -> int:
         """How many pieces of work are under way."""
         with self._lock:

@@ -9,12 +9,13 @@ unconfirmed   look for a run of that name that was not there before; after a whi
 
 The server gives no hash and no run id, and the same file sent again is another run (or, on the older server, a
 collision of files).  So nothing is sent again without knowing: not even after a 500, which may have stored everything.
+A run is known by its name alone.  The engine therefore sends one file of a name at a time and notes how many others of
+it were delivered lately: their runs may be shown only now, and are not ours.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -33,6 +34,7 @@ from depositd.destinations.proteomicsqc.records import (
     sanitised,
     stem_of,
 )
+from depositd.destinations.proteomicsqc.runs import Known, arrived, comparable, own_key
 from depositd.errors import AuthError, NotFound, Rejected, Unavailable
 from depositd.model import Archive, Delivery, DeliveryState, HoldKind, Metadata, Packing, Problem
 from depositd.states import DeliveryEvent
@@ -52,26 +54,6 @@ class Target:
     project: str | None
     pipeline: str | None
     number: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The runs of one name: keys of the processed ones, and the rows on the page; None where neither can be seen."""
-
-    keys: tuple[str, ...] | None = None
-    unkeyed: int = 0
-    rows: int | None = None
-    status: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what is noted before a file is sent."""
-        return {"keys": None if self.keys is None else list(self.keys), "unkeyed": self.unkeyed, "rows": self.rows}
-
-    @classmethod
-    def of_json(cls, baseline: Mapping[str, Any]) -> Known:
-        """Return what was noted."""
-        keys = baseline.get("keys")
-        return cls(None if keys is None else tuple(keys), int(baseline.get("unkeyed") or 0), baseline.get("rows"))
 
 
 class Held(Exception):
@@ -108,6 +90,8 @@ class ProteomicsQC:
         self._confirm_within_s = confirm_within_s
         self._accept_archives = accept_archives
         self._now = now
+        # nobody looked before
+        self._began = now()
 
     @property
     def name(self) -> str:
@@ -130,14 +114,22 @@ class ProteomicsQC:
             return Packing.FILE
         return Packing.ARCHIVE if self._accept_archives else None
 
+    def known_as(self, archive_name: str) -> str | None:
+        """Return the name of the archive's runs without regard to case: nothing else tells them apart."""
+        return stem_of(archive_name)
+
     def problems(self, metadata: Metadata) -> list[Problem]:
         """Return nothing: the server asks for no metadata."""
         del metadata
         return []
 
     def whoami(self) -> str:
-        """List the projects that we may see."""
+        """List the projects that we may see; raises Rejected where every file would be held for want of a pipeline."""
         projects = self._client.projects()
+        try:
+            self._target(projects)
+        except Held as held:
+            raise Rejected(str(held), hint=held.hint) from None
         names = ", ".join(printable(project.slug, 60) for project in projects[:5]) or "none"
         return f"{self._client.host} accepts us and shows {show_count(len(projects), 'project')}: {names}"
 
@@ -298,30 +290,53 @@ class ProteomicsQC:
         before = Known.of_json(delivery.baseline)
         now = self._known(target, archive.name)
         if arrived(before, now):
-            key = next(iter(new_keys(before, now)), None)
             return Outcome(
                 DeliveryEvent.DELIVERED,
-                remote_id=key or kept,
+                remote_id=own_key(before, now) or kept,
                 remote_status=printable(now.status, 60) if now.status else "uploaded",
                 reason=f"{self._client.host} shows a new run of {kept}, so the upload had arrived",
             )
         if target.project is None:
             return self._held(delivery, f"{self._client.host} shows us no list of runs in which {kept} could be seen")
-        # the sending itself is part of what has passed since it began
-        within_s = self._confirm_within_s + archive.size_bytes / SLOWEST_SERVER_BYTES_PER_S
-        waited_s = within_s if delivery.sent_at is None else (self._now() - delivery.sent_at).total_seconds()
+        within_s = self._looked_for_s(archive)
         # a clock that was set back a little must not end the search, one that was set back a year must
+        waited_s = within_s if delivery.sent_at is None else (self._now() - delivery.sent_at).total_seconds()
         if abs(waited_s) < within_s:
-            return Outcome(
-                DeliveryEvent.POSTPONE,
-                reason=(
-                    f"{self._client.host} does not show a new run of {kept} yet, {show_duration(waited_s)} after "
-                    f"sending began; looked for until {show_duration(within_s)}"
-                ),
-                hint="nothing is sent again meanwhile",
-                again_s=min(30.0, max(self._confirm_within_s / 20, 0.05)),
-            )
-        if not comparable(before, now):
+            until = f"looked for until {show_duration(within_s)}"
+        elif self._has_just_begun_to_look(delivery):
+            until = "looked for a little longer, because nobody looked meanwhile"
+        else:
+            return self._given_up(delivery, kept, within_s, comparable(before, now))
+        return Outcome(
+            DeliveryEvent.POSTPONE,
+            reason=(
+                f"{self._client.host} does not show a new run of {kept} yet, {show_duration(waited_s)} after "
+                f"sending began; {until}"
+            ),
+            hint="nothing is sent again meanwhile",
+            again_s=self._look_every_s,
+        )
+
+    @property
+    def _look_every_s(self) -> float:
+        return min(30.0, max(self._confirm_within_s / 20, 0.05))
+
+    def _looked_for_s(self, archive: Archive) -> float:
+        """Return how long after sending began a run is looked for: the sending itself is a part of that."""
+        sending_s = archive.size_bytes / SLOWEST_SERVER_BYTES_PER_S
+        # what hardly counts is left out, so that sentences show the number that the config has
+        return self._confirm_within_s + (sending_s if sending_s >= self._confirm_within_s / 10 else 0.0)
+
+    def _has_just_begun_to_look(self, delivery: Delivery) -> bool:
+        """True where the time that passed is no time of looking: one answer after a stop must not end the search.
+
+        That is so until three looks after a start of the daemon, and where the look before this one failed.
+        """
+        looking_s = (self._now() - self._began).total_seconds()
+        return abs(looking_s) < 3 * self._look_every_s or delivery.failures > 0
+
+    def _given_up(self, delivery: Delivery, kept: str, within_s: float, seen: bool) -> Outcome:
+        if not seen:
             return self._held(delivery, f"{self._client.host} shows us no list of runs in which {kept} could be seen")
         looked = show_duration(within_s)
         return self._held(delivery, f"{self._client.host} shows no new run of {kept} within {looked} of sending it")
@@ -336,31 +351,6 @@ class ProteomicsQC:
             ),
             hold=HoldKind.UNCONFIRMED,
         )
-
-
-def arrived(before: Known, now: Known) -> bool:
-    """Say whether a run came after the baseline was noted.
-
-    Where the page was seen both times it alone decides, for it shows every run at once: a run that was waiting to be
-    processed when we noted the baseline gets its key later, and must not be taken for ours.
-    """
-    if before.rows is not None and now.rows is not None:
-        return now.rows > before.rows
-    if not comparable(before, now):
-        return False
-    return bool(new_keys(before, now)) or now.unkeyed > before.unkeyed
-
-
-def comparable(before: Known, now: Known) -> bool:
-    """True where one of the two lists was seen both times."""
-    seen_keys = before.keys is not None and now.keys is not None
-    return seen_keys or (before.rows is not None and now.rows is not None)
-
-
-def new_keys(before: Known, now: Known) -> list[str]:
-    """Return the keys that were not there before, newest first."""
-    fresh = list((Counter(now.keys or ()) - Counter(before.keys or ())).elements())
-    return sorted(fresh, key=lambda key: (len(key), key), reverse=True)
 
 
 def _is_other_pipeline(answered: Any, target: Target) -> bool:

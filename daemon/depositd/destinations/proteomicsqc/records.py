@@ -153,9 +153,12 @@ def sanitised(name: str) -> str:
 
 
 def stem_of(name: str) -> str:
-    """Return what tells runs of one file: its kept name without directory and ``.raw``, in lower case."""
-    lower = sanitised(name.rpartition("/")[2]).lower()
-    return lower.removesuffix(".raw")
+    """Return what tells runs of one file: its kept name without directory and ``.raw``, without regard to case.
+
+    ``a.raw`` is the stem of ``a.raw.raw``, and shall not be another's name.
+    """
+    kept = sanitised(name.replace("\\", "/").rpartition("/")[2]).casefold()
+    return re.sub(r"(\.raw)+\Z", "", kept)
 
 
 def _column(columns: Mapping[str, Any], name: str) -> list[Any]:

@@ -37,7 +37,7 @@ CREATE TABLE datasets (
 );
 CREATE UNIQUE INDEX datasets_identity ON datasets (format, location, key, generation);
 CREATE INDEX datasets_current ON datasets (root, state) WHERE current = 1;
-CREATE INDEX datasets_state ON datasets (state);
+CREATE INDEX datasets_state ON datasets (state, completed_at, id);
 
 CREATE TABLE archives (
     dataset_id INTEGER NOT NULL REFERENCES datasets (id),
@@ -60,6 +60,7 @@ CREATE TABLE deliveries (
     destination     TEXT    NOT NULL,
     state           TEXT    NOT NULL,
     approve         TEXT    NOT NULL,              -- auto or manual
+    ready           INTEGER NOT NULL DEFAULT 0,    -- its dataset is archived: what is due is found by an index
     attempts        INTEGER NOT NULL DEFAULT 0,
     failures        INTEGER NOT NULL DEFAULT 0,    -- in a row
     next_attempt_at TEXT,
@@ -75,7 +76,8 @@ CREATE TABLE deliveries (
     ended_at        TEXT,
     UNIQUE (dataset_id, destination)
 );
-CREATE INDEX deliveries_due ON deliveries (state, next_attempt_at);
+CREATE INDEX deliveries_due ON deliveries (destination, state, ready, next_attempt_at);
+CREATE INDEX deliveries_state ON deliveries (state);
 
 CREATE TABLE history (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
