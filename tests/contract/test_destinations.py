@@ -29,7 +29,7 @@ from depositd.destinations import proteindiffraction as pdi
 from depositd.destinations import proteomicsqc as pqc
 from depositd.destinations.base import Destination, Outcome
 from depositd.destinations.credentials import Given
-from depositd.errors import ArchiveInvalid, AuthError, RemoteError, Unavailable, Unconfirmed
+from depositd.errors import ArchiveInvalid, AuthError, Rejected, RemoteError, Unavailable, Unconfirmed
 from depositd.model import Archive, Delivery, DeliveryState, HoldKind, Metadata, Packing
 from depositd.sandbox import Sandbox, running
 from depositd.states import ENDED, DeliveryEvent, next_delivery_state
@@ -108,6 +108,7 @@ class Place:
         self.sandbox = sandbox
         self.spool = spool
         self.clock = clock
+        self.delivered: list[str | None] = []
 
     def settings(self, secret: str | None = None) -> Settings:
         raise NotImplementedError
@@ -239,9 +240,15 @@ class Driver:
         self.events: list[DeliveryEvent] = []
         self.crash_at_byte: int | None = None
 
+    @property
+    def known_as(self) -> str | None:
+        return self.destination.known_as(self.archive.name)
+
     # the report
 
     def sending(self, baseline: Mapping[str, Any]) -> None:
+        if self.known_as is not None:
+            baseline = {**baseline, "delivered_before": self.place.delivered.count(self.known_as)}
         self.delivery = replace(self.delivery, baseline=baseline, sent_at=self.place.clock())
 
     def progress(self, done_bytes: int, total_bytes: int) -> None:
@@ -282,6 +289,8 @@ class Driver:
     def _record(self, event: DeliveryEvent, outcome: Outcome | None = None) -> None:
         self.events.append(event)
         state = next_delivery_state(self.delivery.state, event)
+        if state is DeliveryState.DELIVERED:
+            self.place.delivered.append(self.known_as)
         answered = event not in (DeliveryEvent.LOST, DeliveryEvent.POSTPONE)
         self.delivery = replace(self.delivery, state=state, sent_at=None if answered else self.delivery.sent_at)
         if outcome is not None:
@@ -402,6 +411,16 @@ class TestTheGoodDay:
         assert drivers[0].archive.name == drivers[1].archive.name
         assert [driver.run() for driver in drivers] == [DeliveryState.DELIVERED] * 2
         assert sorted(place.things()) == sorted(place.wanted(driver.archive) for driver in drivers)
+
+    def test_who_confuses_archives_says_by_which_name(self, place):
+        destination = place.destination()
+        known_as = [destination.known_as(name) for name in ("a 1.raw", "A_1.RAW", "b.raw")]
+        destination.close()
+
+        if isinstance(place, Proteomics):
+            assert known_as == ["a_1", "a_1", "b"]
+        else:
+            assert known_as == [None, None, None]
 
     def test_progress_ends_with_all_bytes(self, opened, place):
         seen: list[tuple[int, int]] = []
@@ -552,7 +571,7 @@ class TestLostAnswers:
         driver = opened.driver(server)
 
         assert driver.run() is DeliveryState.FAILED
-        assert driver.delivery.hint
+        assert "larger than the server takes" in driver.delivery.hint
         assert server.things() == []
 
 
@@ -841,9 +860,8 @@ class TestProteomics:
         assert driver.delivery.hold is HoldKind.UNCONFIRMED
         assert len(place.things()) == 1
 
-    @pytest.mark.parametrize("kind", [Proteomics, ProteomicsBySession])
-    def test_a_second_run_of_the_same_name_whose_answer_was_lost_is_told_from_the_first(self, opened, kind):
-        place = opened.place(kind)
+    def test_a_second_run_of_the_same_name_whose_answer_was_lost_is_told_from_the_first_by_the_page(self, opened):
+        place = opened.place(ProteomicsBySession)
         opened.driver(place).run()
         place.clock.advance(10)
         place.sandbox.fault(place.upload_path, "commit-then-drop")
@@ -852,6 +870,50 @@ class TestProteomics:
         assert driver.run() is DeliveryState.DELIVERED
         assert place.things()[-1] == driver.archive.md5
         assert len(place.things()) == 2
+
+    def test_without_a_page_a_second_run_whose_answer_was_lost_is_never_sent_twice(self, opened):
+        """Its run cannot be told from one of the first that would be shown only now, so somebody is asked."""
+        place = opened.place(Proteomics)
+        opened.driver(place).run()
+        place.clock.advance(10)
+        place.sandbox.fault(place.upload_path, "commit-then-drop")
+        driver = opened.driver(place)
+
+        assert driver.run() is DeliveryState.HELD
+        assert driver.delivery.hold is HoldKind.UNCONFIRMED
+        assert len(place.things()) == 2
+
+    @pytest.mark.parametrize("kind", [Proteomics, ProteomicsBySession, OlderProteomics])
+    @pytest.mark.parametrize("name", ["Sample 1 (a).raw", "Sample_1_a.raw", "SAMPLE_1_A.raw"])
+    def test_a_run_that_is_shown_late_is_not_taken_for_another_delivery_that_was_lost(self, opened, kind, name):
+        place = opened.place(kind)
+        place.sandbox.proteomicsqc.process_s = 20.0
+        opened.driver(place).run()
+        place.sandbox.fault(place.upload_path, "drop-mid-body")
+        driver = opened.driver(place, archive=replace(place.archive(), name=name))
+
+        assert driver.run() is DeliveryState.HELD
+        assert driver.delivery.hold is HoldKind.UNCONFIRMED
+        assert len(place.things()) == 1
+
+    def test_a_run_that_is_shown_late_is_found(self, opened):
+        place = opened.place(Proteomics)
+        place.sandbox.proteomicsqc.process_s = 20.0
+        opened.driver(place).run()
+        place.sandbox.fault(place.upload_path, "commit-then-drop")
+        driver = opened.driver(place)
+
+        assert driver.run() is DeliveryState.DELIVERED
+        assert driver.delivery.remote_id == place.sandbox.runs[-1].key
+
+    def test_a_config_that_the_server_does_not_know_is_told_before_anything_is_delivered(self, opened):
+        place = opened.place(Proteomics)
+        driver = opened.driver(place, build("there", replace(place.settings(), pipeline="tmt-qx"), now=place.clock))
+
+        with pytest.raises(Rejected) as refused:
+            driver.destination.whoami()
+        driver.run()
+        assert (str(refused.value), refused.value.hint) == (driver.delivery.error, driver.delivery.hint)
 
     def test_a_repeated_name_on_the_older_server_is_held_and_never_sent_twice(self, opened):
         place = opened.place(OlderProteomics)

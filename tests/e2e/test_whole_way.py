@@ -171,7 +171,7 @@ def test_a_wrong_token_pauses_the_destination_and_says_so_once(beamline, sandbox
     beamline.environment["PDI_TOKEN"] = "wrong-" + "0" * 34
     with beamline.start("--until-idle") as daemon:
         assert daemon.wait() == 3, daemon.log
-        assert daemon.log.count("irrmc is paused") == 1
+        assert daemon.log.count("irrmc is paused") == 1, daemon.log
         assert "wrong-000" not in daemon.log
     status = beamline.status()
     for dataset in status["datasets"]:

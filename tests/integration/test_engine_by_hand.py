@@ -155,8 +155,35 @@ def test_what_is_not_one_finished_dataset_is_refused_with_what_would_be_right(pl
     (tmp_path / "empty").mkdir()
     with pytest.raises(CannotSubmit, match="there is no dataset at"):
         place.submit(tmp_path / "empty")
-    with pytest.raises(CannotSubmit, match="does not exist"):
+    with pytest.raises(DepositdError, match="does not exist"):
         place.submit(tmp_path / "nothing")
+    (tmp_path / "link").symlink_to(tmp_path / "two" / "lyso_1_00001.cbf")
+    with pytest.raises(CannotSubmit, match="symbolic link"):
+        place.submit(tmp_path / "link")
+
+
+def test_what_lies_behind_a_link_is_neither_scanned_nor_explained(place, tmp_path):
+    write_series(tmp_path / "elsewhere", "lyso_1", 2)
+    (place.data / "shortcut").symlink_to(tmp_path / "elsewhere")
+    for path in (place.data / "shortcut", place.data / "shortcut" / "lyso_1_00001.cbf"):
+        with pytest.raises(DepositdError, match="symbolic link"):
+            place.scan(path)
+        explained = place.explain(path)
+        assert explained.found == ()
+        assert all("shortcut is a symbolic link" in finding for _, finding in explained.rules)
+
+
+def test_explain_tells_of_a_file_only_the_dataset_that_holds_it(place):
+    write_series(place.data, "lyso_1", 3)
+    write_series(place.data, "lyso_2", 3)
+    for name in ("lyso_1", "lyso_2"):
+        place.submit(place.data / f"{name}_00001.cbf")
+    (place.data / "notes.txt").write_text("mind the gap", encoding="utf-8")
+    assert [one["name"] for one in place.explain(place.data / "lyso_2_00003.cbf").known] == ["lyso_2"]
+    assert place.explain(place.data / "notes.txt").known == ()
+    assert [one["name"] for one in place.explain(place.data).known] == ["lyso_1", "lyso_2"]
+    (place.data / "lyso_2_00003.cbf").unlink()
+    assert [one["name"] for one in place.explain(place.data / "lyso_2_00003.cbf").known] == ["lyso_2"]
 
 
 def test_what_still_grows_is_waited_for_and_then_refused(place, tmp_path):

@@ -228,7 +228,7 @@ def test_the_backoff_grows_is_kept_over_a_restart_and_heeds_the_server(bench):
     b.one.script = [Unavailable("429", retry_after_s=300)]
     later = b.step()
     assert (later.next_attempt_at - b.clock()).total_seconds() == 300
-    assert (later.error, later.hint, later.failures) == ("429", "tried again in 5 min", 4)
+    assert (later.error, later.hint, later.failures) == ("429", "it is tried again by itself", 4)
 
 
 @pytest.mark.parametrize("error", [AuthError("401", hint="a new token"), ConfigError(["the token file is gone"])])

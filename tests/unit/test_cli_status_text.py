@@ -196,7 +196,8 @@ def test_a_source_says_how_it_is_watched():
         "problem": "2 directories cannot be read",
         "swept_at": "2026-11-21T11:59:48Z",
         "files": 1234,
+        "duration_s": 0.1,
     }
     shown = text(sources=[source])
-    assert "/data  watched (events and sweeps), last sweep 12 s ago, 1,234 files" in shown
+    assert "/data  watched (events and sweeps), last sweep 12 s ago saw 1,234 files" in shown
     assert "2 directories cannot be read" in shown

@@ -497,7 +497,7 @@ def test_an_unknown_name_is_held_with_the_nearest_ones(names, where, nearest, ar
     server = FakeServer().on(ONE, Reply(200, submission())).on(EQUIPMENT, Reply(200, SYNCHROTRONS))
     outcome = confirm(server, archive, {**METADATA, **names})
     assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.METADATA)
-    assert outcome.reason.startswith(f"{where} the server knows no {where}")
+    assert outcome.reason.startswith(f"{where}: the server knows no {where}")
     assert nearest in outcome.hint
 
 

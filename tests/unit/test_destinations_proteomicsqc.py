@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
 import pytest
+from clock_support import ManualClock
 from http_support import CANARY, FakeServer, Recorder, Reply, lost, texts_of
 
 from depositd.destinations.proteomicsqc import Client, ProteomicsQC
-from depositd.destinations.proteomicsqc.delivery import Known, arrived, new_keys
 from depositd.destinations.proteomicsqc.pages import csrf_token, has_login_form, page_runs
 from depositd.destinations.proteomicsqc.records import qc_runs, sanitised, stem_of
+from depositd.destinations.proteomicsqc.runs import Known, arrived, new_keys, own_key
 from depositd.errors import AuthError, DepositdError, NotFound, Rejected, Unavailable, Unconfirmed
 from depositd.model import Archive, Delivery, DeliveryState, HoldKind, Packing
 from depositd.states import DELIVERY_TRANSITIONS, DeliveryEvent
@@ -79,9 +81,13 @@ def by_password(server: FakeServer, password: str = "pass word") -> Client:
     return client(server, username="you@lab.edu", password=password)
 
 
-def step(server, archive, state=DeliveryState.WAITING, report=None, via=None, now=NOW, config=None, **more):
+def step(
+    server, archive, state=DeliveryState.WAITING, report=None, via=None, config=None, started_ago_s=86_400.0, **more
+):
     settings = {"project": "demo-project", "pipeline": "tmt-qc-demo", "confirm_within_s": 1800.0}
-    destination = ProteomicsQC("qc", via or client(server), now=lambda: now, **(config or settings))
+    clock = ManualClock(NOW - timedelta(seconds=started_ago_s))
+    destination = ProteomicsQC("qc", via or client(server), now=clock, **(config or settings))
+    clock.advance(started_ago_s)
     delivery = Delivery(id=1, dataset_id=12, destination="qc", state=state, **more)
     outcome = destination.step(delivery, archive, {}, report or Recorder())
     assert (state, outcome.event) in DELIVERY_TRANSITIONS
@@ -315,12 +321,22 @@ def test_a_page_that_is_down_is_not_absent():
         (NAME, KEPT, "with_space_1"),
         ("Sample1.RAW", "Sample1.RAW", "sample1"),
         ("/media/upload/a.raw", "mediauploada.raw", "a"),
+        ("C:\\data\\a.raw", "Cdataa.raw", "a"),
+        ("a.raw.RAW", "a.raw.RAW", "a"),
+        ("stra\u00dfe.raw", "stra\u00dfe.raw", "strasse"),
         ("gl\u00fcck.raw", "gl\u00fcck.raw", "gl\u00fcck"),
     ],
 )
 def test_names_as_the_server_keeps_them(name, kept, stem):
     assert sanitised(name) == kept
     assert stem_of(name) == stem
+
+
+@pytest.mark.parametrize("name", [NAME, KEPT, "WITH space 1.RAW", "with_space_1"])
+def test_names_that_the_server_could_confuse_are_known_as_one(name):
+    destination = ProteomicsQC("qc", client(FakeServer()), pid=UUID)
+    assert destination.known_as(name) == "with_space_1"
+    assert destination.known_as("with_space_2.raw") != "with_space_1"
 
 
 def test_runs_of_a_table_without_newer_columns():
@@ -356,14 +372,17 @@ def test_refused_credentials_cost_nothing(archive):
     assert CANARY not in texts_of(caught.value)
 
 
+DISAGREEMENTS = [
+    ({"pipelines": [{"slug": "tmt-qc-demo", "name": "x"}]}, {}),
+    ({"pipelines": []}, {}),
+    ({}, {"project": "demo-projet"}),
+    ({}, {"pid": "0" * 36}),
+]
+SAID = ["does not tell the pid", "no pipeline 'tmt-qc-demo'", "no project 'demo-projet'", f"has pid {UUID}"]
+
+
 @pytest.mark.parametrize(
-    ("options", "config", "words"),
-    [
-        ({"pipelines": [{"slug": "tmt-qc-demo", "name": "x"}]}, {}, "does not tell the pid"),
-        ({"pipelines": []}, {}, "no pipeline 'tmt-qc-demo'"),
-        ({}, {"project": "demo-projet"}, "no project 'demo-projet'"),
-        ({}, {"pid": "0" * 36}, f"has pid {UUID}"),
-    ],
+    ("options", "config", "words"), [(*one, words) for one, words in zip(DISAGREEMENTS, SAID, strict=True)]
 )
 def test_a_pipeline_that_the_server_does_not_show_is_held_with_what_to_set(options, config, words, archive):
     settings = {"project": "demo-project", "pipeline": "tmt-qc-demo", **config}
@@ -410,6 +429,13 @@ def test_a_refused_file_is_rejected_with_the_servers_words(status, archive):
     reply = Reply(status, {"orig_file": ["Unsupported file extension."]})
     with pytest.raises(Rejected, match="Unsupported file extension"):
         step(server_with().on(UPLOAD, reply), archive)
+
+
+def test_a_file_that_is_too_large_is_hinted_at_who_can_raise_the_limit(archive):
+    with pytest.raises(Rejected) as caught:
+        step(server_with().on(UPLOAD, Reply(413, b"Request body exceeded the limit.")), archive)
+    assert "larger than the server takes" in caught.value.hint
+    assert "ask whoever runs it to raise its upload limit" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -489,6 +515,25 @@ def test_somebody_elses_run_of_that_name_is_not_ours(archive):
     assert look(server, archive, baseline, via=by_password(server)).event is DeliveryEvent.POSTPONE
 
 
+def test_a_run_of_another_delivery_that_is_shown_only_now_is_not_ours(archive):
+    """What we delivered before under that name may have been waiting to be processed."""
+    baseline = {"keys": [], "unkeyed": 0, "rows": None, "delivered_before": 1}
+    server = server_with(qc=columns(("with_space_1", "rf3")), page=Reply(404, b""))
+    assert look(server, archive, baseline).event is DeliveryEvent.POSTPONE
+    assert look(server, archive, baseline, 1801.0).hold is HoldKind.UNCONFIRMED
+    server.on(QC, columns(("with_space_1", "rf3"), ("WITH_space_1", "rf12")))
+    outcome = look(server, archive, baseline)
+    assert (outcome.event, outcome.remote_id) == (DeliveryEvent.DELIVERED, "rf12")
+
+
+def test_where_the_page_shows_every_run_it_alone_decides(archive):
+    baseline = {"keys": [], "unkeyed": 0, "rows": 1, "delivered_before": 1}
+    server = server_with(qc=columns(("with_space_1", "rf3")), page=rows(KEPT, KEPT))
+    outcome = look(server, archive, baseline)
+    # rf3 may be the run that was there before
+    assert (outcome.event, outcome.remote_id) == (DeliveryEvent.DELIVERED, KEPT)
+
+
 def test_an_older_servers_runs_without_keys_are_counted(archive):
     server = server_with(qc=Reply(200, {"RawFile": ["with_space_1"] * 2, "RunKey": ""}), page=Reply(404, b""))
     assert look(server, archive, {"keys": [], "unkeyed": 1, "rows": None}).event is DeliveryEvent.DELIVERED
@@ -507,6 +552,28 @@ def test_after_a_while_it_is_the_operators_turn(sent_ago_s, archive):
     outcome = look(server_with(), archive, EMPTY, sent_ago_s)
     assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.UNCONFIRMED)
     assert "depositd retry 12 sends it again, depositd skip 12 leaves it" in outcome.hint
+
+
+@pytest.mark.parametrize(("started_ago_s", "held"), [(0.0, False), (60.0, False), (90.0, True)])
+def test_after_a_restart_three_looks_are_made_however_long_nobody_looked(started_ago_s, held, archive):
+    outcome = look(server_with(), archive, EMPTY, 30_000.0, started_ago_s=started_ago_s)
+    assert outcome.event is (DeliveryEvent.HOLD if held else DeliveryEvent.POSTPONE)
+    if not held:
+        assert "8 h 20 min after sending began; looked for a little longer" in outcome.reason
+        assert outcome.again_s == 30.0
+
+
+def test_one_answer_after_looks_that_failed_does_not_end_the_search(archive):
+    assert look(server_with(), archive, EMPTY, 30_000.0, failures=4).event is DeliveryEvent.POSTPONE
+    assert look(server_with(), archive, EMPTY, 30_000.0, failures=0).event is DeliveryEvent.HOLD
+
+
+@pytest.mark.parametrize(("size_bytes", "shown"), [(1_000_000, "5 s"), (4_900_000, "5 s"), (20_000_000, "7 s")])
+def test_sentences_show_the_number_of_the_config_unless_the_size_counts(size_bytes, shown, archive):
+    config = {"project": "demo-project", "pipeline": "tmt-qc-demo", "confirm_within_s": 5.0}
+    sized = replace(archive, size_bytes=size_bytes)
+    assert look(server_with(), sized, EMPTY, 1.0, config=config).reason.endswith(f"looked for until {shown}")
+    assert f"within {shown} of sending it" in look(server_with(), sized, EMPTY, 60.0, config=config).reason
 
 
 def test_a_lost_baseline_is_never_taken_for_an_empty_one(archive):
@@ -530,6 +597,13 @@ def test_a_short_search_is_looked_at_often(archive):
         (Known(None, rows=None), Known(("rf1",), rows=1), False),
         (Known(("rf1",)), Known(("rf2",)), True),
         (Known(("rf1",)), Known(()), False),
+        (Known((), delivered_before=1), Known(("rf1",)), False),
+        (Known((), delivered_before=1), Known(("rf1", "rf2")), True),
+        (Known((), delivered_before=1), Known(("rf1",), unkeyed=1), True),
+        (Known((), unkeyed=0, delivered_before=2), Known((), unkeyed=2), False),
+        (Known((), rows=1, delivered_before=1), Known((), rows=2), True),
+        (Known((), rows=1), Known(("rf1",)), False),  # a row that was not processed then, and no page now
+        (Known((), unkeyed=1), Known(("rf1",)), False),  # the server has learnt to give keys
     ],
 )
 def test_what_counts_as_arrived(before, now, came):
@@ -538,6 +612,20 @@ def test_what_counts_as_arrived(before, now, came):
 
 def test_the_newest_key_is_taken():
     assert new_keys(Known(("rf9",)), Known(("rf9", "rf10", "rf11"))) == ["rf11", "rf10"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "key"),
+    [
+        (Known(("rf9",)), Known(("rf9", "rf10")), "rf10"),
+        (Known(()), Known(("rf9", "rf10")), None),
+        (Known((), delivered_before=1), Known(("rf9", "rf10")), "rf10"),
+        (Known((), rows=1), Known(("rf9",), rows=2), None),
+        (Known(()), Known((), rows=1), None),
+    ],
+)
+def test_a_key_is_told_only_where_it_is_ours_for_sure(before, now, key):
+    assert own_key(before, now) == key
 
 
 # --- the rest --------------------------------------------------------------------------------------------
@@ -555,6 +643,15 @@ def test_what_is_taken():
 def test_whoami():
     one = ProteomicsQC("qc", client(server_with()), pid=UUID)
     assert one.whoami() == "qc.example accepts us and shows 1 project: demo-project"
+
+
+@pytest.mark.parametrize(("options", "config"), DISAGREEMENTS)
+def test_whoami_refuses_where_every_file_would_be_held(options, config, archive):
+    settings = {"project": "demo-project", "pipeline": "tmt-qc-demo", **config}
+    outcome = step(server_with(**options), archive, config=settings)
+    with pytest.raises(Rejected) as caught:
+        ProteomicsQC("qc", client(server_with(**options)), **settings).whoami()
+    assert (str(caught.value), caught.value.hint) == (outcome.reason, outcome.hint)
 
 
 @pytest.mark.parametrize(

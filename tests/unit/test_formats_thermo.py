@@ -53,10 +53,11 @@ def test_a_file_cut_anywhere_before_its_last_stream_is_never_complete(version):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (thermo_bytes(run_header=0), "has no run header yet"),
-        (thermo_bytes(run_header=10**9), "bytes early"),
         (thermo_bytes(controllers=0), "names no instrument"),
         (thermo_bytes(scans=(5, 2)), "ends at scan 2, before its first scan 5"),
+        (thermo_bytes(scans=(0, 33)), "counts its scans from 0 to 33"),
+        (b"Waters or Bruker or a camera", "100225.raw carries no Finnigan signature: not a Thermo file"),
+        (bytes(100_000), "(format: file takes any file)"),
     ],
 )
 def test_a_header_that_cannot_be_is_corrupt(content, said):
@@ -65,10 +66,89 @@ def test_a_header_that_cannot_be_is_corrupt(content, said):
     assert said in judged.sentence
 
 
+def zeroed(content, start):
+    """Return a file that has its whole size, and nothing but zeros from ``start`` on."""
+    return content[:start] + bytes(len(content) - start)
+
+
+def blank(content, start, count):
+    return content[:start] + bytes(count) + content[start + count :]
+
+
+LONG_TAIL = thermo_bytes() + b"\2" * 20_000
+RUN_HEADER_AT = len(thermo_bytes()) - 800 - 7600
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"Waters or Bruker or a camera", "it carries no Finnigan signature"),
+        (thermo_bytes(run_header=0), "has no run header yet"),
+        (thermo_bytes(run_header=10**9), "bytes early"),
+        (thermo_bytes()[:RUN_HEADER_AT], "ends 1 byte early"),
+        (thermo_bytes()[:1500], "ends inside its header"),
+        (thermo_bytes()[:7], "ends inside its signature"),
+        (thermo_bytes(scans=(0, 0)), "counts no scan in its run header"),
+        (zeroed(LONG_TAIL, len(LONG_TAIL) - 4096), "ends in 4,096 bytes of zeros"),
+        (zeroed(LONG_TAIL, 36), "names no version in its header"),
+        (zeroed(thermo_bytes(version=99), 3000), "ends in 4,096 bytes of zeros"),
+        (blank(LONG_TAIL, RUN_HEADER_AT, 7600), f"zeros where its run header belongs (byte {RUN_HEADER_AT:,})"),
+        (
+            blank(LONG_TAIL, RUN_HEADER_AT + 7600, 5000),
+            f"zeros where its run header points (byte {len(LONG_TAIL) - 20_800:,})",
+        ),
+    ],
+)
+def test_a_file_that_lacks_what_its_header_tells_of_is_truncated(content, said):
+    assert judge(content, 29).kind is VerdictKind.GROWING
+    judged = judge(content, 30)
+    assert judged.kind is VerdictKind.TRUNCATED
+    assert said in judged.sentence
+
+
+@pytest.mark.parametrize("version", [57, 66])
+def test_a_file_zeroed_from_anywhere_on_is_never_complete(version):
+    content = thermo_bytes(version=version) + b"\2" * 5000
+    for start in range(0, len(content) - 4096, 97):
+        assert judge(zeroed(content, start), 1e6).kind in (VerdictKind.TRUNCATED, VerdictKind.CORRUPT), start
+
+
+def test_a_short_zero_stream_at_the_very_end_is_no_fault():
+    assert judge(zeroed(thermo_bytes(), len(thermo_bytes()) - 800), 30).kind is VerdictKind.COMPLETE
+
+
+def test_a_preallocated_file_in_acquisition_is_waited_for_like_any_other():
+    content = zeroed(thermo_bytes(acquiring=1), RUN_HEADER_AT)
+    assert judge(content, 3599).kind is VerdictKind.GROWING
+    assert judge(content, 3600).kind is VerdictKind.ABORTED
+
+
+def judge_holes(holes_bytes, quiet_s, content=LONG_TAIL):
+    found = probe_header(lambda offset, count: content[offset : offset + count], len(content), holes_bytes)
+    (dataset,) = group(Listing("", (stat_of("a.raw", size=len(content)),)), "thermo-raw")
+    return THERMO.judge(dataset, {"a.raw": found}, Quiet(quiet_s, quiet_s), Terms(30.0))
+
+
+def test_a_file_of_holes_is_waited_for_and_then_truncated():
+    assert judge_holes(20_000, 3599).kind is VerdictKind.GROWING
+    judged = judge_holes(20_000, 3600)
+    assert judged.kind is VerdictKind.TRUNCATED
+    assert "a.raw is sparse or preallocated: only " in judged.sentence
+
+
+def test_the_few_holes_that_a_copying_program_leaves_are_no_fault():
+    assert judge_holes(len(LONG_TAIL) // 11, 30).kind is VerdictKind.COMPLETE
+
+
+def test_little_allocated_space_is_only_said_since_file_systems_compress():
+    (dataset,) = group(Listing("", (stat_of("a.raw", size=len(LONG_TAIL), allocated=8192),)), "thermo-raw")
+    judged = THERMO.judge(dataset, {"a.raw": probe(LONG_TAIL)}, Quiet(30, 30), Terms(30.0))
+    assert judged.kind is VerdictKind.COMPLETE
+    assert "takes 8.2 kB on disk (compressed, or written just now)" in judged.evidence
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
         (thermo_bytes(version=99), "version 99 of the format is not known here"),
         (thermo_bytes(acquiring=7), "its header cannot be followed"),
     ],

@@ -62,32 +62,51 @@ def test_file_names_are_case_insensitive():
     assert judge(files, 30).evidence == ("2 functions", "last write 30 s ago")
 
 
+def change(name, make):
+    """Judge an acquisition of which one file was changed."""
+    files = waters_files()
+    return judge(files | {name: make(files[name])}, 600)
+
+
 @pytest.mark.parametrize(
-    ("name", "change", "said"),
+    ("name", "make", "said"),
     [
         ("_FUNC001.DAT", lambda old: old[:-1], "_FUNC001.DAT is 1 byte shorter than its index says"),
-        ("_FUNC001.DAT", lambda old: old + b"..", "_FUNC001.DAT is 2 bytes longer than its index says"),
         ("_FUNC002.DAT", lambda old: b"", "_FUNC002.DAT is 240 bytes shorter than its index says"),
         ("_FUNC001.IDX", lambda old: old[:-5], "_FUNC001.IDX ends inside a record, 17 bytes into it"),
         ("_FUNC001.IDX", lambda old: old + b"12345", "_FUNC001.IDX ends inside a record, 5 bytes into it"),
         ("_FUNC001.IDX", lambda old: b"", "_FUNC001.IDX has no record"),
+        ("_FUNC001.IDX", lambda old: old[:-66] + bytes(66), "_FUNC001.IDX ends in zeros instead of a scan"),
+        ("_FUNC001.IDX", lambda old: bytes(len(old)), "_FUNC001.IDX ends in zeros instead of a scan"),
         ("_FUNCTNS.INF", lambda old: old[:-5], "_FUNCTNS.INF ends inside an entry"),
     ],
 )
-def test_what_does_not_agree_is_corrupt(name, change, said):
-    files = waters_files()
-    judged = judge(files | {name: change(files[name])}, 600)
-    assert judged.kind is VerdictKind.CORRUPT
+def test_what_is_shorter_than_the_other_files_say_is_truncated(name, make, said):
+    judged = change(name, make)
+    assert judged.kind is VerdictKind.TRUNCATED
     assert said in judged.sentence
 
 
-@pytest.mark.parametrize("lost", ["_FUNC001.IDX", "_FUNC002.DAT"])
-def test_data_and_index_belong_together(lost):
+def test_data_beyond_the_index_are_corrupt():
+    judged = change("_FUNC001.DAT", lambda old: old + b"..")
+    assert judged.kind is VerdictKind.CORRUPT
+    assert "_FUNC001.DAT is 2 bytes longer than its index says" in judged.evidence
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("_FUNC001.IDX", "_FUNC001.DAT stands alone: its .IDX is missing"),
+        ("_FUNC002.DAT", "_FUNC002.IDX stands alone: its .DAT is missing"),
+    ],
+)
+def test_data_and_index_belong_together(lost, said):
     files = waters_files()
     del files[lost]
     judged = judge(files, 30)
     assert judged.kind is VerdictKind.CORRUPT
-    assert f"{lost} is missing" in judged.evidence
+    assert said in judged.evidence
+    assert "not of the kind" not in judged.sentence
 
 
 def test_a_missing_function_shows_in_the_table():
@@ -103,6 +122,39 @@ def test_a_run_that_ended_early_is_truncated():
     judged = judge(waters_files(last_min=1.0), 600)
     assert judged.kind is VerdictKind.TRUNCATED
     assert "the last scan is at 1.00 of 2.50 min planned" in judged.evidence
+
+
+@pytest.mark.parametrize(
+    ("run_time", "last_min"), [("0.02", 1 / 60), ("0.02", 0.0151), ("0.00", 0.001), ("0.1", 0.05), ("3", 2.5)]
+)
+def test_the_rounding_of_the_run_time_is_tolerated(run_time, last_min):
+    judged = judge(waters_files(run_time=run_time, last_min=last_min), 30)
+    assert judged.kind is VerdictKind.COMPLETE
+    assert "quiescence" not in judged.sentence
+
+
+@pytest.mark.parametrize(
+    ("run_time", "last_min", "said"),
+    [
+        ("0.02", 0.0083, "the last scan is at 0.01 of 0.02 min planned"),
+        ("0.0200", 0.0186, "the last scan is at 0.019 of 0.020 min planned"),
+        ("2.500", 2.374, "the last scan is at 2.37 of 2.50 min planned"),
+    ],
+)
+def test_two_different_times_are_never_shown_as_equal(run_time, last_min, said):
+    assert said in judge(waters_files(run_time=run_time, last_min=last_min), 30).evidence
+
+
+@pytest.mark.parametrize("inlet", [None, b"Method without a time"])
+def test_without_a_planned_run_time_only_a_long_silence_ends_it(inlet):
+    files = waters_files(last_min=1.0) | ({} if inlet is None else {"_INLET.INF": inlet})
+    if inlet is None:
+        del files["_INLET.INF"]
+    assert judge(files, 599).kind is VerdictKind.GROWING
+    judged = judge(files, 600)
+    assert judged.kind is VerdictKind.COMPLETE
+    assert "no _INLET.INF tells the planned run time" in judged.evidence
+    assert "complete by quiescence" in judged.sentence
 
 
 def test_high_resolution_data_end_by_quiescence_and_say_so():

@@ -21,12 +21,16 @@ from depositd.cli.dataset_text import (
     what,
 )
 from depositd.cli.output import Line, line
-from depositd.units import printable, show_count
+from depositd.units import parse_utc, printable, show_count
 
 WIDEST_NAME = 40
 """A longer name is shown whole and puts its own row out of line, not all others."""
 MOST_DONE = 10
 """Datasets that are done and shown without ``--all``."""
+MOST_GROWING = 20
+"""Growing datasets that are shown without ``--all``."""
+OVERDUE_S = 600.0
+"""A source that was not swept for this long, although a daemon runs, is worth a word: its journal may be full."""
 
 
 class Section(enum.StrEnum):
@@ -109,7 +113,17 @@ def _troubles(picture: Picture) -> list[str]:
         found.append(f"{show_count(paused, 'destination')} paused")
     if lost:
         found.append(f"{show_count(lost, 'source')} unavailable")
+    overdue = sum(1 for source in picture.view["sources"] if _is_overdue(source, picture))
+    if overdue:
+        found.append(f"{show_count(overdue, 'source')} not swept for long: see the log")
     return found
+
+
+def _is_overdue(source: Json, picture: Picture) -> bool:
+    if picture.pid is None or source["state"] != "watched" or not source["swept_at"]:
+        return False
+    longest_s = max(OVERDUE_S, 20 * (source["duration_s"] or 0.0))
+    return (picture.now - parse_utc(source["swept_at"])).total_seconds() > longest_s
 
 
 def _daemon_line(picture: Picture) -> Line:
@@ -128,7 +142,9 @@ def _shown(picture: Picture, sections: Mapping[Section, Sequence[Json]]) -> list
 
 
 def _part(picture: Picture, section: Section, datasets: Sequence[Json]) -> Sequence[Json]:
-    """Return those of a section that are shown: all that is open, the newest of what is done."""
+    """Return those of a section that are shown: all that needs somebody, the newest of what is done."""
+    if section is Section.GROWING and not picture.everything:
+        return datasets[:MOST_GROWING]
     if section not in _DONE:
         return datasets
     newest_first = list(reversed(datasets))
@@ -240,7 +256,7 @@ def _source_lines(picture: Picture) -> list[Line]:
         lost = source["state"] == "unavailable"
         state = ("unavailable", "bold yellow") if lost else (f"watched ({printable(source['means'])})", "")
         swept = f", last sweep {ago(source['swept_at'], picture.now)}" if source["swept_at"] else ""
-        files = f", {show_count(source['files'], 'file')}" if source["files"] is not None else ""
+        files = f" saw {show_count(source['files'], 'file')}" if source["files"] is not None else ""
         lines.append(line(f"{printable(source['path']):<{width}}  ", state, swept + files, indent=2))
         if source["problem"]:
             lines.append(line((printable(source["problem"]), "yellow"), indent=6))

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from depositd.config.wording import nearest_word
 from depositd.units import printable
 
 LONGEST_CHARACTERS = 2**20
@@ -27,7 +28,10 @@ KeyPath = tuple[str | int, ...]
 """Where a value stands: keys of mappings and indices of lists from the top."""
 
 SECRET_KEYS = frozenset({"token", "password"})
-"""Keys below which nothing is ever repeated in a message, not even another key."""
+"""Keys below which nothing is repeated in a message but :data:`PLACES_OF_SECRETS` and what must be meant for one."""
+
+PLACES_OF_SECRETS = ("file", "env", "credential")
+_WORDS_FOR_PLACES = frozenset({"path", "environment", "variable", "value", "command", "systemd"})
 
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = frozenset({_TAG + "str", _TAG + "value"})
@@ -58,12 +62,14 @@ class Finding:
     """One thing that is wrong: where it stands, which key it is about, and a sentence.
 
     ``blank`` says that nothing is wrong but that nothing is there: a form may be left blank, a config may not.
+    ``repeated`` says that the key stands twice, which says nothing about its values.
     """
 
     mark: Mark
     path: KeyPath
     message: str
     blank: bool = False
+    repeated: bool = False
 
     def line(self, file: str) -> str:
         """Return ``FILE:LINE:COLUMN: key.path: what is wrong (what would be right)``."""
@@ -77,29 +83,45 @@ class Document:
 
     ``data`` is made of dict, list, str and :class:`Scalar`; None stands where nothing could be read, and then
     ``findings`` says why.  ``keys`` and ``values`` map key paths to the marks of a key and of its value.
+    ``occurrences`` is how often the key stands that one mapping repeats the most: 1 where all is well.
     """
 
     data: Any = None
     keys: dict[KeyPath, Mark] = field(default_factory=dict)
     values: dict[KeyPath, Mark] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    occurrences: int = 1
+
+    def finding(self, path: KeyPath, message: str) -> Finding:
+        """Return a finding about the value at a path, where it stands."""
+        return Finding(self.values.get(path, Mark(1, 1)), path, message)
 
 
 def show_path(path: KeyPath) -> str:
-    """Return ``rules[0].settle``; nothing below a secret's key is shown."""
+    """Return ``rules[0].settle``; below a secret's key only what cannot be the secret itself is shown."""
     shown = ""
+    below_secret = False
     for step in path:
+        if below_secret and not _names_a_place(step):
+            break
         if isinstance(step, int):
             shown += f"[{step}]"
-            continue
-        shown += ("." if shown else "") + printable(step, longest=80)
-        if step in SECRET_KEYS:
-            break
+        else:
+            shown += ("." if shown else "") + printable(step, longest=80)
+            below_secret = below_secret or step in SECRET_KEYS
     return shown or "document"
 
 
-def read_document(text: str, *, longest_characters: int = LONGEST_CHARACTERS) -> Document:
-    """Read one YAML document; never raises for what the text contains, all that is wrong is in ``findings``."""
+def _names_a_place(step: str | int) -> bool:
+    word = str(step)
+    return word in _WORDS_FOR_PLACES or nearest_word(word, PLACES_OF_SECRETS) is not None
+
+
+def read_document(text: str, *, longest_characters: int = LONGEST_CHARACTERS, occurrence: int = 0) -> Document:
+    """Read one YAML document; never raises for what the text contains, all that is wrong is in ``findings``.
+
+    Of a key that stands more than once, the value with the index ``occurrence`` is taken, or the last that there is.
+    """
     document = Document()
     if len(text) > longest_characters:
         message = f"has {len(text):,} characters (at most {longest_characters:,})"
@@ -116,7 +138,8 @@ def read_document(text: str, *, longest_characters: int = LONGEST_CHARACTERS) ->
         if root is None:
             document.findings.append(Finding(Mark(1, 1), (), "is empty (keys and values in YAML)", blank=True))
         else:
-            _Builder(document).start(root)
+            _Builder(document, occurrence).start(root)
+    document.findings.sort(key=lambda finding: finding.mark)
     return document
 
 
@@ -204,8 +227,9 @@ def _syntax_finding(error: yaml.MarkedYAMLError) -> Finding:
 class _Builder:
     """Turns nodes into values and remembers where each stood."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, occurrence: int) -> None:
         self._document = document
+        self._occurrence = occurrence
         self._budget = MOST_NODES
         self._open: set[int] = set()
 
@@ -253,16 +277,20 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         if node.tag != _TAG + "map":
             self._complain(node, path, "has a tag (a plain mapping)")
-        values: dict[str, Any] = {}
+        found: dict[str, list[tuple[yaml.Node, yaml.Node]]] = {}
         for key, item, own in self._pairs(node, path):
-            name = (*path, key.value)
-            first = self._document.keys.get(name)
-            if first is not None:
-                if own:
-                    self._complain(key, name, f"stands twice (once; it is on line {first.line} already)")
+            occurrences = found.setdefault(key.value, [])
+            if occurrences and not own:
                 continue
-            self._document.keys[name] = _mark(key)
-            values[key.value] = self._value(item, name)
+            if occurrences:
+                self._complain_of_repetition(key, (*path, key.value), _mark(occurrences[0][0]).line)
+            occurrences.append((key, item))
+        values: dict[str, Any] = {}
+        for name, occurrences in found.items():
+            self._document.occurrences = max(self._document.occurrences, len(occurrences))
+            key, item = occurrences[min(self._occurrence, len(occurrences) - 1)]
+            self._document.keys[*path, name] = _mark(key)
+            values[name] = self._value(item, (*path, name))
         return values
 
     def _pairs(self, node: yaml.MappingNode, path: KeyPath) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
@@ -296,6 +324,10 @@ class _Builder:
         self._budget -= 1
         if self._budget < 0:
             raise _TooManyNodesError
+
+    def _complain_of_repetition(self, key: yaml.Node, path: KeyPath, first_line: int) -> None:
+        message = f"stands twice (once; it is on line {first_line} already)"
+        self._document.findings.append(Finding(_mark(key), path, message, repeated=True))
 
     def _complain(self, node: yaml.Node, path: KeyPath, message: str) -> None:
         self._document.findings.append(Finding(_mark(node), path, message))

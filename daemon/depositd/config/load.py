@@ -7,15 +7,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from depositd.config.crosschecks import cross_check, destination_types
+from depositd.config.crosschecks import cross_check
+from depositd.config.diffraction import check_diffraction_metadata
 from depositd.config.document import Document, Finding, Mark, mark_at, read_document
 from depositd.config.models import Config
 from depositd.config.problems import findings_of
+from depositd.config.raw import destination_types
 from depositd.config.sections import Surroundings
 from depositd.errors import ConfigError
 from depositd.units import printable
 
 LARGEST_BYTES = 2**20
+_MOST_OCCURRENCES = 8
 SYSTEM_CONFIG = Path("/etc/depositd/config.yaml")
 
 
@@ -80,15 +83,22 @@ def parse_config(text: str, file: str) -> Config:
         if not document.findings:
             document.findings.append(_at_start("is not a mapping (keys and values: state_dir, destinations, rules)"))
         raise _config_error(file, document.findings)
-    config, findings = _validated(document, file)
+    # of a key that stands twice either value may be the one that is kept: each is checked
+    repeats = range(1, min(document.occurrences, _MOST_OCCURRENCES))
+    documents = [document, *(read_document(text, occurrence=occurrence) for occurrence in repeats)]
+    types = {name: kind for each in documents for name, kind in destination_types(each.data).items()}
+    results = [_validated(each, Surroundings(file, types)) for each in documents]
+    config = results[0][0]
+    findings = [finding for _config, found in results for finding in found]
     if config is None or findings:
         raise _config_error(file, findings)
     return config
 
 
-def _validated(document: Document, file: str) -> tuple[Config | None, list[Finding]]:
-    surroundings = Surroundings(file, destination_types(document.data))
-    findings = [*document.findings, *cross_check(document)]
+def _validated(document: Document, surroundings: Surroundings) -> tuple[Config | None, list[Finding]]:
+    if not isinstance(document.data, dict):
+        return None, document.findings
+    findings = [*document.findings, *cross_check(document), *check_diffraction_metadata(document)]
     try:
         config = Config.model_validate(document.data, context=surroundings, by_alias=True, by_name=False)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 
 from depositd.config import values as v
 from depositd.config.document import Scalar
-from depositd.config.rules import Rule
+from depositd.config.rules import RULE_EXAMPLE, Rule
 from depositd.config.sections import Retry, Section, Spool, Surroundings, Web
 from depositd.config.servers import AnyDestination
 from depositd.config.wording import quoted
@@ -29,7 +29,7 @@ class Config(Section):
     retry: Retry = RetryPolicy()
     sweep_every_s: v.Interval = Field(default=60.0, alias="sweep_every")
     destinations: dict[v.Name, Annotated[AnyDestination, Field(discriminator="type")]]
-    rules: Annotated[tuple[Rule, ...], BeforeValidator(v.read_filled_list)]
+    rules: Annotated[tuple[Rule, ...], BeforeValidator(v.filled_list(f"a list of rules, such as [{RULE_EXAMPLE}]"))]
 
     _source_file: Path = PrivateAttr(default=Path())
 

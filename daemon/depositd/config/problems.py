@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +10,8 @@ from pydantic_core import ErrorDetails
 
 from depositd.config.document import Document, Finding, KeyPath, Mark, Scalar
 from depositd.config.models import Config
-from depositd.config.rules import SUPPORTED_FORMATS, ArchiveRules, Deliver, Expect, MetadataRules, Rule
+from depositd.config.raw import value_at
+from depositd.config.rules import RULE_EXAMPLE, SUPPORTED_FORMATS, ArchiveRules, Deliver, Expect, MetadataRules, Rule
 from depositd.config.sections import ON_SECTION, RetrySection, SecretSection, Section, Spool, Web
 from depositd.config.servers import DESTINATION_SECTIONS
 from depositd.config.wording import nearest, quoted, shape
@@ -18,7 +19,7 @@ from depositd.config.wording import nearest, quoted, shape
 
 def findings_of(error: ValidationError, document: Document) -> list[Finding]:
     """Return one finding for each error; a value that was found wrong before is not found wrong again."""
-    known_wrong = {finding.path for finding in document.findings}
+    known_wrong = {finding.path for finding in document.findings if not finding.repeated}
     findings = []
     for detail in error.errors(include_url=False):
         path = _key_path(detail)
@@ -49,6 +50,8 @@ def _finding(detail: ErrorDetails, path: KeyPath, document: Document) -> Finding
         message = f"unknown key ({_nearest_key(path, document.data)})"
         return Finding(document.keys.get(path, Mark(1, 1)), path, message)
     shown, mark = place(path, document)
+    if detail["type"] in _NO_SECTION:
+        return Finding(mark, shown, f"is {_shape(detail['input'])} ({_section_example(shown)})")
     return Finding(mark, shown, _sentence(detail))
 
 
@@ -88,7 +91,7 @@ def _shown(value: Any) -> str:
 
 
 def _shape(value: Any) -> str:
-    return "text" if isinstance(value, str | Scalar) else "empty" if value is None else shape(value)
+    return "a single value" if isinstance(value, str | Scalar) else "empty" if value is None else shape(value)
 
 
 _EXAMPLES = {
@@ -112,10 +115,34 @@ _SENTENCES: Mapping[str, Callable[[ErrorDetails], str]] = {
     "union_tag_not_found": lambda _detail: f"is missing ({', '.join(DESTINATION_SECTIONS)})",
     "union_tag_invalid": _unknown_type,
     "literal_error": _unknown_word,
-    "model_type": lambda detail: f"is {_shape(detail['input'])} (keys and values)",
-    "model_attributes_type": lambda detail: f"is {_shape(detail['input'])} (keys and values)",
-    "dict_type": lambda detail: f"is {_shape(detail['input'])} (keys and values)",
 }
+
+_NO_SECTION = frozenset({"model_type", "model_attributes_type", "dict_type"})
+"""The types of errors that say that something else stands where a section should."""
+
+_SECTION_EXAMPLES: Mapping[KeyPath, str] = {
+    ("spool",): "{path: /scratch/depositd, min_free: 20GiB}",
+    ("web",): "{listen: 127.0.0.1:8471}",
+    ("retry",): "{first: 15s, longest: 1h}",
+    ("destinations",): "{vault: {type: directory, path: /mnt/vault}}",
+    ("destinations", "*"): "{type: directory, path: /mnt/vault}",
+    ("destinations", "*", "retry"): "{first: 15s, longest: 1h}",
+    ("rules",): f"[{RULE_EXAMPLE}]",
+    ("rules", "*"): RULE_EXAMPLE,
+    ("rules", "*", "expect"): "{frames: 1800}",
+    ("rules", "*", "metadata"): '{set: {project_authors: "Smith J., Doe A."}}',
+    ("rules", "*", "metadata", "set"): '{project_authors: "Smith J., Doe A."}',
+    ("rules", "*", "archive"): "{compression: zstd, level: auto}",
+    ("rules", "*", "deliver"): "[vault, {to: vault, approve: auto}]",
+    ("rules", "*", "deliver", "*"): "vault, or {to: vault, approve: auto}",
+    ("rules", "*", "deliver", "*", "metadata"): "{pdb_code: 1ABC}",
+}
+
+
+def _section_example(path: KeyPath) -> str:
+    example = _SECTION_EXAMPLES.get(_pattern(path))
+    return f"such as {example}" if example else "keys and values"
+
 
 _SECTIONS: Mapping[KeyPath, type[Section]] = {
     (): Config,
@@ -135,26 +162,17 @@ _SECTIONS: Mapping[KeyPath, type[Section]] = {
 
 def _nearest_key(path: KeyPath, data: Any) -> str:
     section = _section_at(path[:-1], data)
-    if section is SecretSection:
-        return "file, env or credential"
     return nearest(str(path[-1]), section.keys() if section else ())
 
 
 def _section_at(path: KeyPath, data: Any) -> type[Section] | None:
-    if path[:1] == ("destinations",):
-        if len(path) == 2:
-            return DESTINATION_SECTIONS.get(str(value_at(data, (*path, "type"))))
+    if path[:1] == ("destinations",) and len(path) == 2:
+        return DESTINATION_SECTIONS.get(str(value_at(data, (*path, "type"))))
+    return _SECTIONS.get(_pattern(path))
+
+
+def _pattern(path: KeyPath) -> KeyPath:
+    """Return a path with ``*`` for the indices of lists and the name of a destination."""
+    if path[:1] == ("destinations",) and len(path) > 1:
         path = (path[0], "*", *path[2:])
-    return _SECTIONS.get(tuple("*" if isinstance(step, int) else step for step in path))
-
-
-def value_at(data: Any, path: Iterable[str | int]) -> Any:
-    """Return what stands at a path of raw data, None where there is nothing."""
-    for step in path:
-        if isinstance(data, dict):
-            data = data.get(step)
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            data = data[step]
-        else:
-            return None
-    return data
+    return tuple("*" if isinstance(step, int) else step for step in path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -15,8 +14,10 @@ from depositd.config.wording import nearest, quoted
 
 FormatName = Literal["auto", "frames", "eiger", "thermo-raw", "waters-raw", "file", "directory"]
 SUPPORTED_FORMATS = ("auto", "frames", "eiger", "thermo-raw", "waters-raw", "file", "directory")
+RULE_EXAMPLE = "{name: pilatus, watch: /data, format: auto, deliver: [vault]}"
 KNOWN_FORMATS = ("bruker-d", "agilent-d", "sciex")
 _LEVELS = {"zstd": (-7, 19), "gzip": (1, 9), "bzip2": (1, 9), "zip": (1, 9)}
+_WIDEST_LEVELS = _LEVELS["zstd"]
 
 
 class Expect(Section):
@@ -49,10 +50,11 @@ class ArchiveRules(Section):
             level = v.read_whole_number(value)
         except ValueError:
             raise ValueError(f"{quoted(v.read_text(value))} is not a level (auto, or a whole number)") from None
-        compression = info.data.get("compression")
+        # a compression that is wrong by itself is not there: then what no compression takes is wrong in any case
+        compression = info.data.get("compression", "any compression")
         if compression == "none":
             raise ValueError("compression none has no level (auto, or leave the key out)")
-        least, most = _LEVELS.get(str(compression), (-7, 19))
+        least, most = _LEVELS.get(compression, _WIDEST_LEVELS)
         if not least <= level <= most:
             raise ValueError(f"{level} is out of range for {compression} (auto, or {least} to {most})")
         return level
@@ -94,7 +96,8 @@ def _deliver_section(value: Any) -> Any:
 
 
 Deliveries = Annotated[
-    tuple[Annotated[Deliver, BeforeValidator(_deliver_section)], ...], BeforeValidator(v.read_filled_list)
+    tuple[Annotated[Deliver, BeforeValidator(_deliver_section)], ...],
+    BeforeValidator(v.filled_list("destinations, such as [vault, {to: vault, approve: auto}]")),
 ]
 
 
@@ -130,25 +133,3 @@ class Rule(Section):
         if name not in SUPPORTED_FORMATS:
             raise ValueError(f"{quoted(name)} is no format ({nearest(name, SUPPORTED_FORMATS)})")
         return name
-
-    @field_validator("watch")
-    @classmethod
-    def _apart(cls, watch: tuple[Path, ...]) -> tuple[Path, ...]:
-        for index, path in enumerate(watch):
-            if path in watch[:index]:
-                raise ValueError(f"{quoted(str(path))} is named twice (once)")
-            above = [other for other in watch if other in path.parents]
-            if above:
-                raise ValueError(
-                    f"{quoted(str(path))} lies in {quoted(str(above[0]))}, which is watched too (one of them)"
-                )
-        return watch
-
-    @field_validator("deliver")
-    @classmethod
-    def _once_each(cls, deliver: tuple[Deliver, ...]) -> tuple[Deliver, ...]:
-        names = [entry.to for entry in deliver]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"delivers to {quoted(name)} more than once (each destination once)")
-        return deliver

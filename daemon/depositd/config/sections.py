@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from depositd.config import values as v
 from depositd.config.credentials import SecretKind, SecretSource
+from depositd.config.wording import duration
 from depositd.retry import RetryPolicy
 
 ON_SECTION = "section"
@@ -65,7 +66,10 @@ class RetrySection(Section):
     def _not_below_first(cls, longest: float, info: ValidationInfo) -> float:
         first = info.data.get("first", longest)
         if longest < first:
-            raise ValueError(f"the longest wait, {longest:g}s, is shorter than the first, {first:g}s (longest: 1h)")
+            raise ValueError(
+                f"the longest wait, {duration(longest)}, is shorter than the first, {duration(first)} "
+                f"(at least {duration(first)})"
+            )
         return longest
 
 
@@ -81,17 +85,15 @@ class SecretSection(Section):
     def _absolute(cls, value: Any) -> Path | None:
         text = None if value is None else v.read_text(value)
         if text is not None and (not text.startswith("/") or "\0" in text):
-            raise ValueError("file is not an absolute path ({file: /etc/depositd/server.token})")
+            raise ValueError("is not an absolute path (such as /etc/depositd/server.token)")
         return None if text is None else Path(text)
 
     @field_validator("env", "credential", mode="before")
     @classmethod
-    def _plain_name(cls, value: Any, info: ValidationInfo) -> str | None:
+    def _plain_name(cls, value: Any) -> str | None:
         name = None if value is None else v.read_text(value)
         if name is not None and (not v.is_name(name) or name in (".", "..")):
-            raise ValueError(
-                f"{info.field_name} is not a name (letters, digits, '.', '_' and '-', such as DEPOSIT_TOKEN)"
-            )
+            raise ValueError("is not a name (letters, digits, '.', '_' and '-', such as DEPOSIT_TOKEN)")
         return name
 
 
@@ -136,7 +138,7 @@ class Spool(Section):
 
 
 class Web(Section):
-    """Where the web page listens."""
+    """Where the daemon answers a monitor over HTTP."""
 
     listen: v.Listen = ("127.0.0.1", 8471)
 

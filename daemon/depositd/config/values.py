@@ -135,7 +135,7 @@ def read_size_bytes(value: Any) -> int:
         return value
     text = read_short_text(value)
     _refuse_bare_number(text, "GiB")
-    return _bounded_bytes(parse_size_bytes, text)
+    return _bounded_bytes(parse_size_bytes, text, "20GiB")
 
 
 def read_rate_bytes_per_s(value: Any) -> int:
@@ -144,16 +144,24 @@ def read_rate_bytes_per_s(value: Any) -> int:
         return value
     text = read_short_text(value)
     _refuse_bare_number(text, "MB/s")
-    return _bounded_bytes(parse_rate_bytes_per_s, text)
+    return _bounded_bytes(_parse_rate_bytes_per_s, text, "50MB/s")
 
 
-def _bounded_bytes(parse: Callable[[str], int], text: str) -> int:
+def _parse_rate_bytes_per_s(text: str) -> int:
+    try:
+        return parse_rate_bytes_per_s(text)
+    except ValueError:
+        # its own sentence may speak of the size alone, and what was written is the whole
+        raise ValueError(f"{quoted(text)} is not a rate (a size above zero per second, such as 50MB/s)") from None
+
+
+def _bounded_bytes(parse: Callable[[str], int], text: str, example: str) -> int:
     try:
         size_bytes = parse(text)
     except OverflowError:
         size_bytes = _LARGEST_BYTES + 1
     if size_bytes > _LARGEST_BYTES:
-        raise ValueError(f"{quoted(text)} is more than there is (such as 20GiB)")
+        raise ValueError(f"{quoted(text)} is more than there is (such as {example})")
     return size_bytes
 
 
@@ -200,12 +208,18 @@ def read_list(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def read_filled_list(value: Any) -> Any:
-    """As :func:`read_list`, but at least one item."""
-    items = read_list(value)
-    if not items:
-        raise ValueError("is an empty list (at least one)")
-    return items
+def filled_list(right: str) -> Callable[[Any], Any]:
+    """Return a reader as :func:`read_list`, but of at least one item; ``right`` is what should stand there."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, dict):
+            raise ValueError(f"is a mapping ({right})")  # noqa: TRY004  pydantic collects ValueErrors alone
+        items = read_list(value)
+        if not items:
+            raise ValueError("is an empty list (at least one)")
+        return items
+
+    return read
 
 
 def read_pattern(value: Any) -> re.Pattern[str]:
@@ -316,7 +330,7 @@ FileNameGlob = Annotated[str, BeforeValidator(read_file_name_glob)]
 Sidecar = Annotated[str | None, BeforeValidator(read_sidecar)]
 Glob = Annotated[str, BeforeValidator(read_glob)]
 GlobList = Annotated[tuple[Glob, ...], BeforeValidator(read_list)]
-PathList = Annotated[tuple[AbsolutePath, ...], BeforeValidator(read_filled_list)]
+PathList = Annotated[tuple[AbsolutePath, ...], BeforeValidator(filled_list("an absolute path, or a list of them"))]
 Pattern = Annotated[re.Pattern[str], BeforeValidator(read_pattern)]
 ArchiveName = Annotated[str, BeforeValidator(read_archive_name)]
 TimeWindow = Annotated[Window, BeforeValidator(read_window)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from depositd.config import Config, FormatName, Rule
 from depositd.engine.matching import RuleMatcher, Taken, glob_literal
 from depositd.engine.planning import Plan, hold_waiting
-from depositd.engine.scanning import judge_now, listing_at
+from depositd.engine.scanning import judge_now, link_on_the_way, listing_at, require
 from depositd.engine.watching import sources
 from depositd.errors import DepositdError
 from depositd.journal import DatasetRecord, Journal
@@ -56,8 +56,11 @@ def record_by_hand(
         known = ", ".join(plan.config.destinations)
         raise CannotSubmit(f"the config has no destination {printable(destination)}", hint=f"it has: {known}")
     absolute = os.path.abspath(path)
-    if not os.path.lexists(absolute):
-        raise CannotSubmit(f"{printable(absolute)} does not exist", hint="name a file or directory that is there")
+    require(absolute)
+    if os.path.islink(absolute) or link_on_the_way(_root(plan.config, absolute), absolute) is not None:
+        raise CannotSubmit(
+            f"{printable(absolute)} lies behind a symbolic link, which is never followed", hint="name the file itself"
+        )
     waited_s = 0.0
     while True:
         root, taken = find(plan.config, absolute)

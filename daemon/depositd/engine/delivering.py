@@ -15,6 +15,7 @@ from depositd.errors import (
     AuthError,
     ConfigError,
     DepositdError,
+    Rejected,
     RemoteError,
     SourceChanged,
     Unavailable,
@@ -211,10 +212,8 @@ def fact_of_error(error: RemoteError, delivery: Delivery, policy: RetryPolicy, n
         # refused was the question, not what was sent: whether that arrived is as open as before
         return Fact(DeliveryEvent.FAILED, reason, shown_hint, attempt=waiting, in_doubt=in_doubt)
     event = DeliveryEvent.LOST if waiting and isinstance(error, Unconfirmed) else DeliveryEvent.POSTPONE
-    wait_hint = f"tried again in {show_duration(wait)}"
-    return Fact(
-        event, reason, f"{hint}; {wait_hint}" if hint else wait_hint, retry_at=retry_at, attempt=waiting, failure=True
-    )
+    # when it is tried again is in next_attempt_at; in a sentence that is kept it would soon be wrong
+    return Fact(event, reason, hint or "it is tried again by itself", retry_at=retry_at, attempt=waiting, failure=True)
 
 
 def probe_paused(plan: Plan, journal: Journal, pause: Pause, now: datetime, chance: float) -> bool:
@@ -224,6 +223,8 @@ def probe_paused(plan: Plan, journal: Journal, pause: Pause, now: datetime, chan
         return journal.surroundings.resume(pause.destination)
     try:
         destination.whoami()
+    except Rejected:
+        pass  # it knows us; what else is wrong, it says of each delivery
     except (RemoteError, ConfigError, OSError) as error:
         policy = plan.config.retry_for(pause.destination)
         journal.surroundings.pause(_pause_for(destination, error, policy, now, chance, failures=pause.failures + 1))

@@ -10,10 +10,10 @@ from typing import Any
 
 from depositd.config import Config, Rule
 from depositd.engine.matching import RuleMatcher, Taken, take_all
-from depositd.engine.scanning import Scanned, judge_now, listing_at, scanned_json
+from depositd.engine.scanning import Scanned, judge_now, link_on_the_way, listing_at, require, scanned_json
 from depositd.engine.watching import sources
 from depositd.errors import DepositdError
-from depositd.journal import Journal
+from depositd.journal import DatasetRecord, Journal
 from depositd.model import Listing
 from depositd.units import printable, show_duration
 
@@ -69,20 +69,26 @@ def explain(config: Config, journal: Journal | None, target: str, now: datetime)
         path = f"{record.root}/{record.relative_path}"
         return _explain(config, path, [shown], now, str(shown["path"]))
     path = os.path.abspath(target)
-    known = []
-    if journal is not None:
-        records = journal.datasets.at_path(path) or journal.datasets.at_path(os.path.dirname(path))
-        shown_all = [journal.view.show(record.id) for record in records[:MOST_DATASETS]]
-        known = [shown for shown in shown_all if shown is not None]
-    if not os.path.lexists(path) and not known:
-        raise DepositdError(f"{printable(path)} does not exist", hint="name a file, a directory or a dataset's number")
-    explanation = _explain(config, path, known, now, path)
-    if not os.path.isdir(path) and explanation.found:
-        # of the datasets in the file's directory, only the one that holds it is asked about
-        names = {scanned.sighting.dataset.name for scanned in explanation.found}
-        mine = tuple(dataset for dataset in known if dataset["name"] in names)
-        return Explanation(path, explanation.rules, explanation.found, mine)
-    return explanation
+    known = _known(journal, path) if journal is not None else []
+    if not known:
+        require(path)
+    return _explain(config, path, known, now, path)
+
+
+def _known(journal: Journal, path: str) -> list[dict[str, Any]]:
+    """Return what the journal knows of a dataset's path, of the datasets of a directory, or of one of their files."""
+    records = journal.datasets.at_path(path)
+    if not records:
+        beside = journal.datasets.at_path(os.path.dirname(path))
+        records = [one for one in beside if _holds(journal, one, path)]
+    shown = [journal.view.show(record.id) for record in records[:MOST_DATASETS]]
+    return [one for one in shown if one is not None]
+
+
+def _holds(journal: Journal, record: DatasetRecord, path: str) -> bool:
+    relative = path[len(record.root.rstrip("/")) + 1 :]
+    files = journal.datasets.files(record.id)
+    return record.relative_path == relative or any(file.path == relative for file in files)
 
 
 def _explain(config: Config, path: str, known: Sequence[dict[str, Any]], now: datetime, shown_path: str) -> Explanation:
@@ -94,6 +100,11 @@ def _explain(config: Config, path: str, known: Sequence[dict[str, Any]], now: da
             rules += [(rule.name, f"does not watch it (it watches {printable(root)})") for rule in members]
             continue
         relative = path[len(root.rstrip("/")) + 1 :]
+        link = link_on_the_way(root, path)
+        if link is not None:
+            why = f"does not look there: {printable(link)} is a symbolic link, which is never followed"
+            rules += [(rule.name, why) for rule in members]
+            continue
         taken = _taken(root, members, relative, path)
         for rule in members:
             mine = [one for one in taken if one.rule is rule]

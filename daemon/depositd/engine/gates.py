@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from depositd.journal import DatasetRecord, Standing
-from depositd.model import DatasetState, Delivery, HoldKind, Packing, Problem
+from depositd.model import DatasetState, Delivery, HoldKind, Packing, Problem, VerdictKind
 from depositd.units import printable, show_count
+
+SIDECAR = "sidecar"
+"""The place of a problem that stands in a sidecar file, and is mended there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,10 @@ class Hold:
 class Facts:
     """What the gates decide on.
 
-    ``public`` says that the destination publishes what it is sent.  ``packing`` is None where the destination cannot
-    take the dataset at all.  ``twin`` is a delivery of the same bytes, ``earlier`` one of an earlier generation.
+    ``hold_incomplete`` is what the rule says of truncated, gapped and aborted datasets; a corrupt one is held whatever
+    the rule says.  ``unsendable`` names a member that is never read (a link, a pipe).  ``public`` says that the
+    destination publishes what it is sent.  ``packing`` is None where the destination cannot take the dataset at all.
+    ``twin`` is a delivery of the same bytes, ``earlier`` one of an earlier generation.
     """
 
     record: DatasetRecord
@@ -35,6 +40,7 @@ class Facts:
     problems: Sequence[Problem]
     packing: Packing | None
     hold_incomplete: bool
+    unsendable: str | None = None
     public: bool = False
     twin: Delivery | None = None
     earlier: Delivery | None = None
@@ -65,21 +71,29 @@ def _cannot_take(facts: Facts) -> Hold | None:
 def _incomplete(facts: Facts) -> Hold | None:
     record = facts.record
     # an archived dataset was let through already; what is judged here is what the archive holds
-    judged_incomplete = record.verdict not in ("complete", "growing")
-    if not judged_incomplete or not facts.hold_incomplete or HoldKind.INCOMPLETE in facts.standing.consents:
+    if record.verdict in (VerdictKind.COMPLETE, VerdictKind.GROWING) or HoldKind.INCOMPLETE in facts.standing.consents:
         return None
-    return Hold(
-        HoldKind.INCOMPLETE,
-        f"{record.verdict}: {record.sentence}",
-        f"depositd release {record.id} sends it as it is, depositd skip {record.id} leaves it",
-    )
+    if not facts.hold_incomplete and record.verdict is not VerdictKind.CORRUPT:
+        return None
+    if facts.unsendable is not None:
+        hint = f"exclude {facts.unsendable} in the rule, or depositd skip {record.id}: it cannot be sent as it is"
+    else:
+        hint = f"depositd release {record.id} sends it as it is, depositd skip {record.id} leaves it"
+    return Hold(HoldKind.INCOMPLETE, f"{record.verdict}: {record.lasting_sentence}", hint)
 
 
 def _changed(facts: Facts) -> Hold | None:
-    earlier = facts.earlier
-    if earlier is None or HoldKind.CHANGED in facts.standing.consents:
+    record, earlier = facts.record, facts.earlier
+    if HoldKind.CHANGED in facts.standing.consents:
         return None
-    record = facts.record
+    if not record.current:
+        return Hold(
+            HoldKind.CHANGED,
+            f"generation {record.generation}: the dataset changed since, and a newer generation has taken its place",
+            f"depositd release {record.id} sends this one all the same, depositd skip {record.id} leaves it",
+        )
+    if earlier is None:
+        return None
     return Hold(
         HoldKind.CHANGED,
         f"generation {record.generation}: it changed after dataset {earlier.dataset_id} went to"
@@ -104,8 +118,11 @@ def _metadata(facts: Facts) -> Hold | None:
         return None
     record = facts.record
     named = "; ".join(f"{problem.where}: {problem.what}" for problem in facts.problems)
+    first = facts.problems[0]
+    if first.where == SIDECAR:
+        return Hold(HoldKind.METADATA, f"metadata: {named}", first.hint)
     wanted = next((problem.hint for problem in facts.problems if problem.hint), "")
-    hint = f"depositd release {record.id} --set {facts.problems[0].where.split(' ')[0]}=…, or a sidecar file"
+    hint = f"depositd release {record.id} --set {first.where.split(' ')[0]}=…, or a sidecar file"
     return Hold(HoldKind.METADATA, f"metadata: {named}", f"{hint} ({wanted})" if wanted else hint)
 
 

@@ -8,10 +8,11 @@ from datetime import datetime
 
 from depositd.config import ArchiveRules, Config, Deliver, MetadataRules, Resolved, Rule, resolve
 from depositd.destinations.base import Destination
-from depositd.engine.gates import Facts, Hold, closed, may_be_judged
+from depositd.engine.gates import SIDECAR, Facts, Hold, closed, may_be_judged
 from depositd.journal import DatasetRecord, Fact, Journal, PlannedDelivery, Recorded, Standing
-from depositd.model import DatasetState, Delivery, DeliveryState, HoldKind, Packing, Problem
+from depositd.model import DatasetState, Delivery, DeliveryState, FileKind, HoldKind, Packing, Problem, VerdictKind
 from depositd.states import DatasetEvent, DeliveryEvent
+from depositd.units import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def resolved_metadata(plan: Plan, record: DatasetRecord, standing: Standing) -> 
         {"name": record.name, "format": record.format, "rule": record.rule},
     )
     if record.sidecar_problem:
-        problem = Problem("sidecar", record.sidecar_problem, "mend or remove the file")
+        problem = Problem(SIDECAR, record.sidecar_problem, "mend or remove the file: it is read again by itself")
         return Resolved(resolved.values, (*resolved.problems, problem))
     return resolved
 
@@ -83,7 +84,7 @@ def gate(plan: Plan, journal: Journal, record: DatasetRecord, standing: Standing
     resolved = resolved_metadata(plan, record, standing)
     wanted = destination.problems(resolved.values)
     # a value that could not be filled in matters only where the destination misses it
-    unfilled = [problem for problem in resolved.problems if wanted or problem.where == "sidecar"]
+    unfilled = [problem for problem in resolved.problems if wanted or problem.where == SIDECAR]
     packing = plan.packing(record, delivery.destination)
     return closed(
         Facts(
@@ -92,11 +93,20 @@ def gate(plan: Plan, journal: Journal, record: DatasetRecord, standing: Standing
             problems=[*wanted, *unfilled],
             packing=packing,
             hold_incomplete=rule is None or rule.on_incomplete != "deliver",
+            unsendable=_unsendable(journal, record),
             public=destination.publishes,
             twin=_twin(journal, destination, standing, packing),
             earlier=journal.deliveries.earlier_generation(delivery) if record.generation > 1 else None,
         )
     )
+
+
+def _unsendable(journal: Journal, record: DatasetRecord) -> str | None:
+    """Return the name of a member that is never read, None where there is none."""
+    if record.verdict is not VerdictKind.CORRUPT:
+        return None
+    files = journal.datasets.files(record.id)
+    return next((printable(file.name) for file in files if file.kind is not FileKind.REGULAR), None)
 
 
 def _twin(journal: Journal, destination: Destination, standing: Standing, packing: Packing | None) -> Delivery | None:
@@ -140,12 +150,13 @@ def hold_waiting(plan: Plan, journal: Journal, record: DatasetRecord, now: datet
     if not may_be_judged(record):
         return
     rule = plan.rule(record.rule)
-    ignored = record.state is DatasetState.INCOMPLETE and rule is not None and rule.on_incomplete == "ignore"
+    ends_short = record.state is DatasetState.INCOMPLETE and record.verdict is not VerdictKind.CORRUPT
+    ignored = ends_short and rule is not None and rule.on_incomplete == "ignore"
     for standing in journal.deliveries.of_dataset(record.id):
         if standing.delivery.state is not DeliveryState.WAITING:
             continue
         if ignored and HoldKind.INCOMPLETE not in standing.consents:
-            reason = f"{record.verdict}: {record.sentence}; the rule says on_incomplete: ignore"
+            reason = f"{record.verdict}: {record.lasting_sentence}; the rule says on_incomplete: ignore"
             fact = Fact(DeliveryEvent.SET_ASIDE, reason, hold=HoldKind.INCOMPLETE)
             journal.deliveries.apply(standing.delivery.id, fact, now)
             continue

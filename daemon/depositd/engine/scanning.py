@@ -89,14 +89,42 @@ def places(config: Config, paths: Sequence[str]) -> list[Place]:
         return [Place(root, tuple(rules)) for root, rules in watched.items()]
     found = []
     for path in paths:
-        if not os.path.lexists(path):
-            raise DepositdError(f"{printable(path)} does not exist", hint="name a file or directory that is there")
+        require(path)
         roots = [root for root in watched if path == root or path.startswith(root.rstrip("/") + "/")]
         found += [Place(root, tuple(watched[root]), path[len(root.rstrip("/")) + 1 :]) for root in roots]
         if not roots:
             directory = path if os.path.isdir(path) else os.path.dirname(path)
             found.append(Place(directory, tuple(config.rules), path[len(directory) + 1 :]))
+    for place in found:
+        link = link_on_the_way(place.root, f"{place.root}/{place.start}")
+        if link is not None:
+            raise DepositdError(
+                f"{printable(link)} is a symbolic link, and links below a watched directory are never followed",
+                hint="name the place that it leads to",
+            )
     return found
+
+
+def require(path: str) -> None:
+    """Raise DepositdError where a path is not there, or may not be looked at."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        sentence, hint = f"{printable(path)} does not exist", "name a file or directory that is there"
+        raise DepositdError(sentence, hint=hint) from None
+    except OSError as error:
+        sentence = f"{printable(path)} cannot be looked at: {error.strerror}"
+        raise DepositdError(sentence, hint="ask as the user who runs depositd, or as root") from None
+
+
+def link_on_the_way(root: str, path: str) -> str | None:
+    """Return the symbolic link that a path below a root leads through, None where there is none."""
+    place = root.rstrip("/")
+    for part in filter(None, path[len(place) :].split("/")[:-1]):
+        place = f"{place}/{part}"
+        if os.path.islink(place):
+            return place
+    return path if os.path.islink(path) and os.path.isdir(path) else None
 
 
 def judge_now(root: str, taken: Taken, now: datetime, *, deep: bool) -> Sighting:

@@ -264,7 +264,7 @@ class SourceWatcher:
         return [recorded] if told else []
 
     def _is_worth_a_word(self, judged: Judged, saved: _Saved) -> bool:
-        """Say whether an unchanged dataset is recorded again: seldom while it grows, else where the journal moved on."""
+        """Say whether an unchanged dataset is recorded again: seldom while it grows, else if the journal moved on."""
         if judged.sighting.verdict.kind == "growing":
             return self._hands.monotonic() - saved.at_s >= SAVE_UNCHANGED_EVERY_S
         return self._is_stale(saved)

@@ -113,6 +113,15 @@ def scaled(value: float | None, scale: float) -> float | None:
     return None if value is None else _rounded(value, scale)
 
 
+def minutes_of(part_min: float, whole_min: float) -> str:
+    """Return "1.00 of 2.50 min", with as many more decimals as it takes to tell two different numbers apart."""
+    for decimals in range(2, 8):
+        part, whole = f"{part_min:.{decimals}f}", f"{whole_min:.{decimals}f}"
+        if part != whole:
+            break
+    return f"{part} of {whole} min"
+
+
 def iso_date(text: str | None) -> str | None:
     """Return the ISO 8601 form of a date as detectors write it, or None.
 

@@ -80,7 +80,8 @@ def probe_header(read_at: ReadAt, size_bytes: int, holes_bytes: int = 0) -> Prob
         found = guarded(lambda: Probe(facts=thermo_header.parse(read_at, size_bytes)))
     except thermo_header.Unknown as error:
         found = Probe(facts={"unknown": str(error)})
-    return Probe(found.problem, found.retry, {**found.facts, "holes_bytes": holes_bytes}) if holes_bytes else found
+    # a hole can be filled through a memory map, which the time of the last write shows only late
+    return Probe(found.problem, True, {**found.facts, "holes_bytes": holes_bytes}) if holes_bytes else found
 
 
 def _shortfall(dataset: Dataset, probes: Mapping[str, Probe], said: Mapping[str, Any]) -> Shortfall | None:
@@ -91,19 +92,23 @@ def _shortfall(dataset: Dataset, probes: Mapping[str, Probe], said: Mapping[str,
         return Shortfall(VerdictKind.ABORTED, f"{printable(file.name)} is empty", LONG_QUIET_S)
     if said.get("in_acquisition"):
         return Shortfall(VerdictKind.ABORTED, "its header says that acquisition goes on", LONG_QUIET_S)
-    written_bytes = file.size_bytes - said.get("holes_bytes", 0)
-    if written_bytes < file.size_bytes * _MOSTLY_WRITTEN:
-        sentence = f"only {show_size(written_bytes)} of {show_size(file.size_bytes)} are written, the rest is holes"
-        return Shortfall(VerdictKind.TRUNCATED, f"{printable(file.name)} is sparse: {sentence}", LONG_QUIET_S)
+    if _is_hollow(file, said):
+        written = f"{show_size(file.size_bytes - said['holes_bytes'])} of {show_size(file.size_bytes)} were written"
+        hollow = f"{printable(file.name)} is sparse or preallocated: only {written}"
+        return Shortfall(VerdictKind.TRUNCATED, hollow, LONG_QUIET_S)
     if sentence := broken_sentence(dataset.files, probes):
         kind = VerdictKind.TRUNCATED if said.get(thermo_header.UNFINISHED) else VerdictKind.CORRUPT
         return Shortfall(kind, sentence)
     return None
 
 
+def _is_hollow(file: FileStat, said: Mapping[str, Any]) -> bool:
+    return bool(said.get("holes_bytes", 0) > file.size_bytes * (1 - _MOSTLY_WRITTEN))
+
+
 def _remarks(file: FileStat, said: Mapping[str, Any]) -> Iterable[str]:
-    if 0 < file.allocated_bytes < file.size_bytes * _MOSTLY_WRITTEN:
-        yield f"takes {show_size(file.allocated_bytes)} on disk (compressed, sparse or preallocated)"
+    if 0 < file.allocated_bytes < file.size_bytes * _MOSTLY_WRITTEN and not _is_hollow(file, said):
+        yield f"takes {show_size(file.allocated_bytes)} on disk (compressed, or written just now)"
     if "unknown" in said:
         yield f"not understood as a Thermo file: {printable(str(said['unknown']), 160)}"
     if "last_scan" in said:

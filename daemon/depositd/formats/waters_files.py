@@ -18,6 +18,8 @@ from depositd.formats.reading import ReadAt
 from depositd.model import Probe
 
 RECORD_BYTES = 22
+UNFINISHED = "unfinished"
+"""The fact that tells a file that lacks something, which may still come, from one that is wrong."""
 _PROOF_RECORDS = 64
 _POINT_BYTES = (2, 4, 6, 8)
 _TEXT_BYTES = 1 << 16
@@ -31,8 +33,11 @@ def index_facts(read_at: ReadAt, size_bytes: int) -> Probe:
     if whole == 0:
         return Probe(facts={"records": 0, "rest_bytes": rest})
     records = _records(read_at(0, RECORD_BYTES * min(whole, _PROOF_RECORDS)))
-    offset, points, minutes = _records(read_at(RECORD_BYTES * (whole - 1), RECORD_BYTES))[0]
+    last = read_at(RECORD_BYTES * (whole - 1), RECORD_BYTES)
+    offset, points, minutes = _records(last)[0]
     said: dict[str, Any] = {"records": whole, "rest_bytes": rest, "last_offset": offset, "last_points": points}
+    if not any(last):
+        return Probe("ends in zeros instead of a scan: its end was never written", True, said | {UNFINISHED: True})
     if point_bytes := _point_bytes(records):
         said |= {"data_bytes": offset + points * point_bytes}
         said |= {"last_min": round(minutes, 4) if 0 <= minutes < 1e6 else None}
@@ -64,9 +69,16 @@ def _point_bytes(records: list[tuple[int, int, float]]) -> int | None:
 
 
 def inlet_facts(read_at: ReadAt, _size_bytes: int) -> Probe:
-    """Return the planned run time in minutes, the longest that the inlet's method names."""
-    times = [float(text) for text in _RUN_TIME.findall(read_at(0, _TEXT_BYTES).decode("latin-1"))]
-    return Probe(facts={"planned_min": max(times)} if times else {})
+    """Return the planned run time, the longest that the inlet's method names, and what rounding may have added to it.
+
+    ``planned_min`` is in minutes, and so is ``rounding_min``: half a unit of the last digit.
+    """
+    texts = _RUN_TIME.findall(read_at(0, _TEXT_BYTES).decode("latin-1"))
+    if not texts:
+        return Probe()
+    longest = max(texts, key=float)
+    decimals = len(longest.partition(".")[2])
+    return Probe(facts={"planned_min": float(longest), "rounding_min": 0.5 * 10.0**-decimals})
 
 
 def header_facts(read_at: ReadAt, _size_bytes: int) -> Probe:

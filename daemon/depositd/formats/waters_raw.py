@@ -1,8 +1,10 @@
 """Waters ``.raw`` directories: no flag says when one has ended, but its index and its data must agree in bytes.
 
 Proven whole: each ``_FUNCnnn.DAT`` has its ``.IDX`` and is exactly as long as the index says; ``_FUNCTNS.INF`` has 416
-bytes for each function; the last retention time reaches the inlet's run time.  High-resolution data cannot be
-checked that way: those end by quiescence, and the verdict says so.  File names are case-insensitive.
+bytes for each function; the last retention time reaches the inlet's run time, which is rounded.  High-resolution data
+cannot be checked that way, and where no inlet tells the run time the end cannot be known: those end by quiescence, and
+the verdict says so.  A file that is shorter than the others say is ``truncated``; what disagrees otherwise is
+``corrupt``.  File names are case-insensitive.
 """
 
 from __future__ import annotations
@@ -89,15 +91,20 @@ def _findings(dataset: Dataset, probes: Mapping[str, Probe]) -> Findings:
     members = _members(dataset)
     functions = _functions(members)
     unproven = [name for name in functions if "data_bytes" not in _facts_of(members.get(f"{name}.IDX"), probes)]
+    shortfall = _shortfall(dataset, probes, members, functions, unproven)
+    unknown_time = "planned_min" not in _facts_of(members.get("_INLET.INF"), probes)
     remarks = []
-    if functions and unproven:
+    if functions and unproven and shortfall is None:
         remarks.append(f"{printable(unproven[0])} is not of the kind whose length can be checked")
     if "_FUNCTNS.INF" not in members:
         remarks.append("no _FUNCTNS.INF tells how many functions there should be")
+    if functions and unknown_time:
+        remarks.append("no _INLET.INF tells the planned run time")
     return Findings(
         (show_count(len(functions), "function"), *remarks),
         proven=bool(functions) and not remarks,
-        shortfall=_shortfall(dataset, probes, members, functions, unproven),
+        shortfall=shortfall,
+        quiet_s=_STALLED_S if unknown_time else 0.0,
         unread=count_unread(dataset.files, probes),
     )
 
@@ -110,31 +117,45 @@ def _shortfall(
     unproven: list[str],
 ) -> Shortfall | None:
     if sentence := broken_sentence(dataset.files, probes):
-        return Shortfall(VerdictKind.CORRUPT, sentence)
+        return Shortfall(_kind_of_broken(dataset, probes), sentence)
     if not functions:
         return Shortfall(VerdictKind.CORRUPT, "it holds no _FUNC*.DAT, so no Waters data", LONG_QUIET_S)
     for name in functions:
         if problem := _function_problem(name, members, probes):
-            return Shortfall(VerdictKind.CORRUPT, problem)
+            return problem
     return _lacking_functions(members, functions, unproven) or _short_run(dataset, probes, members)
 
 
-def _function_problem(name: str, members: Mapping[str, FileStat], probes: Mapping[str, Probe]) -> str | None:
+def _kind_of_broken(dataset: Dataset, probes: Mapping[str, Probe]) -> VerdictKind:
+    """Return what files with a problem make of a dataset: truncated where each of them only lacks its end."""
+    broken = [probes[file.path] for file in dataset.files if file.path in probes and probes[file.path].problem]
+    unfinished = all(probe.facts.get(waters_files.UNFINISHED) for probe in broken)
+    return VerdictKind.TRUNCATED if unfinished else VerdictKind.CORRUPT
+
+
+def _function_problem(name: str, members: Mapping[str, FileStat], probes: Mapping[str, Probe]) -> Shortfall | None:
     """Return what is wrong between one function's index and data, or None."""
     data, index = members.get(f"{name}.DAT"), members.get(f"{name}.IDX")
-    if data is None or index is None:
-        return f"{name}.{'DAT' if data is None else 'IDX'} is missing"
-    said = _facts_of(index, probes)
+    if data is None:
+        return Shortfall(VerdictKind.CORRUPT, f"{name}.IDX stands alone: its .DAT is missing")
+    if index is None:
+        return Shortfall(VerdictKind.CORRUPT, f"{name}.DAT stands alone: its .IDX is missing")
+    return _disagreement(name, data.size_bytes, _facts_of(index, probes))
+
+
+def _disagreement(name: str, data_bytes: int, said: Mapping[str, Any]) -> Shortfall | None:
+    """Compare the size of a function's data with what its index says."""
     if said.get("records") == 0:
-        return f"{name}.IDX has no record"
+        return Shortfall(VerdictKind.TRUNCATED, f"{name}.IDX has no record")
     if "data_bytes" not in said:
         return None
     if rest := said.get("rest_bytes"):
-        return f"{name}.IDX ends inside a record, {rest} bytes into it"
-    off = data.size_bytes - said["data_bytes"]
+        return Shortfall(VerdictKind.TRUNCATED, f"{name}.IDX ends inside a record, {rest} bytes into it")
+    off = data_bytes - said["data_bytes"]
     if off == 0:
         return None
-    return f"{name}.DAT is {show_count(abs(off), 'byte')} {'longer' if off > 0 else 'shorter'} than its index says"
+    kind, word = (VerdictKind.CORRUPT, "longer") if off > 0 else (VerdictKind.TRUNCATED, "shorter")
+    return Shortfall(kind, f"{name}.DAT is {show_count(abs(off), 'byte')} {word} than its index says")
 
 
 def _lacking_functions(members: Mapping[str, FileStat], functions: list[str], unproven: list[str]) -> Shortfall | None:
@@ -143,8 +164,8 @@ def _lacking_functions(members: Mapping[str, FileStat], functions: list[str], un
         return None
     planned, rest = divmod(table.size_bytes, _FUNCTION_BYTES)
     if rest:
-        return Shortfall(VerdictKind.CORRUPT, f"_FUNCTNS.INF ends inside an entry, {rest} bytes into it")
-    sentence = f"{len(functions)} functions, but _FUNCTNS.INF tells of {planned}"
+        return Shortfall(VerdictKind.TRUNCATED, f"_FUNCTNS.INF ends inside an entry, {rest} bytes into it")
+    sentence = f"{show_count(len(functions), 'function')}, but _FUNCTNS.INF tells of {planned}"
     return Shortfall(VerdictKind.TRUNCATED, sentence, _STALLED_S)
 
 
@@ -156,9 +177,11 @@ def _last_min(dataset: Dataset, probes: Mapping[str, Probe]) -> float | None:
 
 def _short_run(dataset: Dataset, probes: Mapping[str, Probe], members: Mapping[str, FileStat]) -> Shortfall | None:
     """Compare the last scan of any function with the inlet's run time: a stopped run ends before it."""
-    planned_min = _facts_of(members.get("_INLET.INF"), probes).get("planned_min")
+    said = _facts_of(members.get("_INLET.INF"), probes)
     last_min = _last_min(dataset, probes)
-    if not planned_min or last_min is None or last_min / planned_min >= _SHORT_RUN:
+    if "planned_min" not in said or last_min is None:
         return None
-    sentence = f"the last scan is at {last_min:.2f} of {planned_min:.2f} min planned"
+    if last_min >= (said["planned_min"] - said["rounding_min"]) * _SHORT_RUN:
+        return None
+    sentence = f"the last scan is at {facts.minutes_of(last_min, said['planned_min'])} planned"
     return Shortfall(VerdictKind.TRUNCATED, sentence, _STALLED_S)

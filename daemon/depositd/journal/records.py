@@ -71,6 +71,11 @@ class DatasetRecord:
         """The verdict's evidence in one line."""
         return "; ".join(self.evidence)
 
+    @property
+    def lasting_sentence(self) -> str:
+        """The evidence without what is wrong a minute later ("last write 41 s ago"), for reasons that are kept."""
+        return "; ".join(clause for clause in self.evidence if not clause.startswith("last write"))
+
 
 def time_text(moment: datetime) -> str:
     """Return a time as it is stored: UTC with microseconds, so that text sorts as time does."""

@@ -22,15 +22,9 @@ class View:
         self._database = database
 
     def status(self) -> Json:
-        """Return ``status --json``: every current dataset, the sources, the paused destinations, transfers.
-
-        Superseded generations are left out unless one of their deliveries is not ended.
-        """
+        """Return ``status --json``: every generation of every dataset, sources, paused destinations, transfers."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                "SELECT * FROM datasets AS d WHERE current = 1 OR EXISTS (SELECT 1 FROM deliveries AS v"
-                " WHERE v.dataset_id = d.id AND v.state NOT IN ('delivered', 'skipped')) ORDER BY id"
-            ).fetchall()
+            rows = connection.execute("SELECT * FROM datasets ORDER BY id").fetchall()
             return {
                 "datasets": _datasets(connection, rows, "1 = 1", ()),
                 "sources": [_source(row) for row in connection.execute("SELECT * FROM sources ORDER BY root")],
@@ -110,6 +104,7 @@ def _dataset(row: sqlite3.Row, archive: sqlite3.Row | None, deliveries: list[Jso
         "format": row["format"],
         "path": os.fsdecode(row["path"]),
         "generation": row["generation"],
+        "current": bool(row["current"]),
         "state": row["state"],
         "verdict": row["verdict"],
         "evidence": json.loads(row["evidence"]),

@@ -158,7 +158,7 @@ class ProteinDiffraction:
                     f"{self._client.host} stored MD5 {printable(upload.md5hash, 64)}, which is neither the archive's "
                     f"{archive.md5} nor that of the tar inside, {archive.inner_md5}"
                 ),
-                hint=f"delete it there (depositd pdi delete {printable(upload.token, 60)}), then retry",
+                hint=f"delete submission {printable(upload.token, 60)}, then depositd retry {delivery.dataset_id}",
             )
         if upload.is_pdb_exists and not self._submit_existing:
             return self._held_for_existing(upload.token, upload.pdbid, delivery)
@@ -202,7 +202,7 @@ class ProteinDiffraction:
             reason=f"{self._client.host} has a dataset for {entry} already; ours is uploaded and not yet submitted",
             hint=(
                 f"depositd release {delivery.dataset_id} submits it all the same, "
-                f"depositd pdi delete {printable(token, 60)} removes it"
+                f"depositd skip {delivery.dataset_id} leaves it (it is submission {printable(token, 60)} there)"
             ),
             hold=HoldKind.SERVER,
         )
@@ -264,7 +264,7 @@ class ProteinDiffraction:
             DeliveryEvent.HOLD,
             remote_id=delivery.remote_id,
             remote_status=delivery.remote_status,
-            reason="; ".join(f"{problem.where} {problem.what}" for problem in wrong),
+            reason="; ".join(f"{problem.where}: {problem.what}" for problem in wrong),
             hint=f"{hints}; {release}" if hints else release,
             hold=HoldKind.METADATA,
         )

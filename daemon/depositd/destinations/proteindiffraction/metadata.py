@@ -162,5 +162,8 @@ def _missing_without_code(metadata: Metadata) -> list[Problem]:
         missing.append("equipment_other")
     if len(missing) == 3:
         wanted = "project_title" if _text(metadata, "dataset_type").lower() == "other" else "pdb_code"
-        return [Problem(wanted, "is missing", _WITHOUT_CODE)]
+        others = (
+            "project_title, project_authors and equipment_other" if wanted == "pdb_code" else ", ".join(missing[1:])
+        )
+        return [Problem(wanted, f"is missing, and so are {others}", _WITHOUT_CODE)]
     return [Problem(key, "is missing, and there is no pdb_code", _WITHOUT_CODE) for key in missing]
