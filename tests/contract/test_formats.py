@@ -17,8 +17,9 @@ from format_files import cbf_bytes, marccd_bytes, scan_tree, smv_bytes, thermo_b
 from depositd import formats
 from depositd.formats.facts import KEYS
 from depositd.model import Frames, Quiet, Terms, VerdictKind
-from depositd.simulate import frames, waters
+from depositd.simulate import frames, instruments, waters
 from depositd.simulate.eiger import write_eiger
+from depositd.simulate.plan import Plan
 from depositd.simulate.thermo import thermo_raw_bytes
 
 LONG_S = 1e6
@@ -470,6 +471,29 @@ def test_a_simulated_instrument_is_understood(format_name, write, tmp_path):
     assert verdict.kind is VerdictKind.COMPLETE, verdict
     assert all(probe.problem is None for probe in probes.values())
     assert formats.FORMATS[format_name].metadata(dataset, probes)["date"].startswith("20")
+
+
+def simulate(root, format_name, fault):
+    plan = Plan(format_name, root, frames=20, rate_hz=20.0, fault=fault)
+    instruments.run(plan, sleep=lambda _s: None, now=lambda: datetime(2026, 11, 21, 2, 14, 7, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("fault", [None, "rename", "old-mtimes", "restart", "slow", "preallocated"])
+def test_a_simulated_waters_run_of_a_second_is_proven_whole(fault, tmp_path):
+    """Its run time is rounded up by a fifth, since the inlet gives hundredths of a minute."""
+    simulate(tmp_path, "waters-raw", fault)
+    assert look(tmp_path, "waters-raw", 29.0)[2].kind is VerdictKind.GROWING
+    verdict = look(tmp_path, "waters-raw", 30.0)[2]
+    assert verdict.kind is VerdictKind.COMPLETE, verdict
+    assert "quiescence" not in verdict.sentence
+
+
+def test_a_simulated_waters_abort_is_complete_by_quiescence_alone_and_says_why(tmp_path):
+    simulate(tmp_path, "waters-raw", "abort")
+    assert look(tmp_path, "waters-raw", 599.0)[2].kind is VerdictKind.GROWING
+    verdict = look(tmp_path, "waters-raw", 600.0)[2]
+    assert verdict.kind is VerdictKind.COMPLETE
+    assert "no _INLET.INF tells the planned run time; complete by quiescence" in verdict.sentence
 
 
 def test_a_simulated_abort_is_an_abort(tmp_path):

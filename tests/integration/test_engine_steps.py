@@ -579,6 +579,21 @@ def test_what_a_destination_would_confuse_is_noted_before_it_is_sent(bench):
     assert b.step(2).baseline == {"runs": 1, "delivered_before": 1}
 
 
+def test_a_baseline_that_a_namesake_has_outdated_is_taken_anew(bench):
+    b = bench(rule=', archive: {name: "same"}')
+    confusing(b)
+
+    def while_the_other_arrives(delivery, archive, metadata, report):
+        b.one.script = [b.one.sending(DONE), b.one.sending(DONE)]
+        assert b.step(1).state is S.DELIVERED
+        return b.one.sending(DONE)(delivery, archive, metadata, report)
+
+    b.one.script = [while_the_other_arrives]
+    assert (b.step(2).state, b.one.sends) == (S.WAITING, 1)
+    b.one.script = [b.one.sending(DONE)]
+    assert (b.step(2).state, b.one.sends) == (S.DELIVERED, 2)
+
+
 def test_what_has_other_names_is_sent_side_by_side(bench):
     b = bench()
     confusing(b)

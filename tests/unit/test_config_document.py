@@ -38,6 +38,15 @@ def test_anchors_aliases_and_merge_keys():
     assert document.findings == []
 
 
+@pytest.mark.parametrize(("occurrence", "value", "line"), [(0, "1", 1), (1, "2", 2), (2, "3", 3), (9, "3", 3)])
+def test_any_value_of_a_repeated_key_can_be_taken(occurrence: int, value: str, line: int):
+    document = read_document("a: {b: '1'}\na: {b: '2'}\na: {b: '3'}", occurrence=occurrence)
+    assert document.data == {"a": {"b": value}}
+    assert (document.keys["a",], document.values["a", "b"]) == (Mark(line, 1), Mark(line, 8))
+    assert document.occurrences == 3
+    assert [finding.mark.line for finding in document.findings] == [2, 3]
+
+
 def test_a_nested_merge_is_followed():
     assert read_document("a: &a {x: p}\nb: &b {<<: *a, y: q}\nc: {<<: *b}").data["c"] == {"y": "q", "x": "p"}
 
@@ -119,4 +128,6 @@ def test_paths_are_shown_as_people_write_them():
     assert show_path(("rules", 0, "settle")) == "rules[0].settle"
     assert show_path(("destinations", "a\nb", "url")) == "destinations.a\\nb.url"
     assert show_path(("destinations", "qc", "token", "hunter2")) == "destinations.qc.token"
+    assert show_path(("destinations", "qc", "token", 0, "file")) == "destinations.qc.token"
+    assert show_path(("destinations", "qc", "token", "fille", "hunter2")) == "destinations.qc.token.fille"
     assert show_path(()) == "document"

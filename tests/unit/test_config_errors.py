@@ -77,7 +77,7 @@ def test_the_base_of_these_tests_is_right():
         ('exclude: [""]', "21:15: rules[0].exclude[0]: is empty (a glob such as **/*.cbf)"),
         ("exclude: ['{1..100000}']", "21:15: rules[0].exclude[0]: '{1..100000}' is not a glob, or too large a one (at most 1,000 alternatives in braces)"),
         ("exclude: {a: b}", "21:14: rules[0].exclude: is a mapping (one value, or a list of them)"),
-        ("expect: 1800", "21:13: rules[0].expect: is text (keys and values)"),
+        ("expect: 1800", "21:13: rules[0].expect: is a single value (such as {frames: 1800})"),
         ("expect: {}", "21:13: rules[0].expect.frames: is missing (the number of frames, such as 1800)"),
         ("expect: {frames: 0}", "21:22: rules[0].expect.frames: 0 is out of range (1 to 100,000,000)"),
         ("expect: {frames: 1_800}", "21:22: rules[0].expect.frames: '1_800' is not a whole number (digits without quotes, such as 4)"),
@@ -108,6 +108,74 @@ def test_a_key_of_a_rule(line: str, problem: str):
     assert problems(with_rule_key(line)) == [f"c.yaml:{problem}"]
 
 
+@pytest.mark.parametrize(("level", "found"), [(99, 2), (-8, 2), (19, 1), ("auto", 1)])
+def test_a_level_is_judged_as_far_as_it_can_be_where_the_compression_is_wrong(level: int | str, found: int):
+    assert (
+        problems(with_rule_key(f"archive: {{compression: zst, level: {level}}}"))
+        == [
+            "c.yaml:21:28: rules[0].archive.compression: 'zst' is not known here (zstd, gzip, bzip2, none or zip)",
+            f"c.yaml:21:40: rules[0].archive.level: {level} is out of range for any compression (auto, or -7 to 19)",
+        ][:found]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (with_rule_key("metadata: 5"), '21:15: rules[0].metadata: is a single value (such as {set: {project_authors: "Smith J., Doe A."}})'),
+        (with_rule_key("metadata: {set: [a]}"), '21:21: rules[0].metadata.set: is a list (such as {project_authors: "Smith J., Doe A."})'),
+        (with_rule_key("archive: zip"), "21:14: rules[0].archive: is a single value (such as {compression: zstd, level: auto})"),
+        (with_rule_key("expect: [1800]"), "21:13: rules[0].expect: is a list (such as {frames: 1800})"),
+        (GOOD + "spool: /s\n", "21:8: spool: is a single value (such as {path: /scratch/depositd, min_free: 20GiB})"),
+        (GOOD + "web: [a]\n", "21:6: web: is a list (such as {listen: 127.0.0.1:8471})"),
+        (GOOD + "retry: 5\n", "21:8: retry: is a single value (such as {first: 15s, longest: 1h})"),
+        (GOOD.replace("[vault]", "[{to: vault, metadata: x}]"), "20:37: rules[0].deliver[0].metadata: is a single value (such as {pdb_code: 1ABC})"),
+        (GOOD.replace("[vault]", "{to: vault}"), "20:14: rules[0].deliver: is a mapping (a list of destinations, such as [vault, {to: vault, approve: auto}])"),
+        (GOOD.replace("watch: /data", "watch: {a: b}"), "18:12: rules[0].watch: is a mapping (an absolute path, or a list of them)"),
+        (GOOD.replace("rules:\n", "rules:\n  - pilatus\n"), "17:5: rules[0]: is a single value (such as {name: pilatus, watch: /data, format: auto, deliver: [vault]})"),
+        (GOOD.replace("rules:\n", "  other: 5\nrules:\n"), "16:10: destinations.other: is a single value (such as {type: directory, path: /mnt/vault})"),
+        (GOOD[: GOOD.index("rules:")] + "rules: {name: x}\n", "16:8: rules: is a mapping (a list of rules, such as [{name: pilatus, watch: /data, format: auto, deliver: [vault]}])"),
+    ],
+)  # fmt: skip
+def test_a_section_that_is_none_says_what_one_looks_like(text: str, problem: str):
+    assert problems(text) == [f"c.yaml:{problem}"]
+
+
+def test_a_key_that_stands_twice_hides_nothing():
+    text = (
+        GOOD.replace("    token: {env: PDI_TOKEN}\n", "    url: pdi\n    toke: {env: PDI_TOKEN}\n")
+        + "    archive: {level: 20}\n    archive: {levl: 5}\n    settle: 30\n    settle: 5x\n"
+    )
+    assert [line.split(" (")[0] for line in problems(text)] == [
+        "c.yaml:4:5: destinations.irrmc: has no token, or username and password",
+        "c.yaml:6:5: destinations.irrmc.url: stands twice",
+        "c.yaml:6:10: destinations.irrmc.url: 'pdi' is not an http or https URL",
+        "c.yaml:7:5: destinations.irrmc.toke: unknown key",
+        "c.yaml:22:22: rules[0].archive.level: 20 is out of range for zstd",
+        "c.yaml:23:5: rules[0].archive: stands twice",
+        "c.yaml:23:15: rules[0].archive.levl: unknown key",
+        "c.yaml:24:13: rules[0].settle: '30' has no unit",
+        "c.yaml:25:5: rules[0].settle: stands twice",
+        "c.yaml:25:13: rules[0].settle: '5x' is not a duration",
+    ]
+
+
+def test_a_section_that_stands_thrice_is_read_thrice():
+    lines = problems(GOOD + "spool: {min_free: 1}\nspool: {min_free: 2}\nspool: {min_free: 3}\n")
+    assert [line.split(" (")[0] for line in lines] == [
+        "c.yaml:21:19: spool.min_free: '1' has no unit",
+        "c.yaml:22:1: spool: stands twice",
+        "c.yaml:22:19: spool.min_free: '2' has no unit",
+        "c.yaml:23:1: spool: stands twice",
+        "c.yaml:23:19: spool.min_free: '3' has no unit",
+    ]
+
+
+def test_destinations_in_two_sections_are_all_known_to_the_rules():
+    text = GOOD.replace("  vault:", "destinations:\n  vault:").replace("[vault]", "[vault, irrmc]")
+    assert problems(text) == ["c.yaml:13:1: destinations: stands twice (once; it is on line 2 already)"]
+
+
 def test_a_key_that_is_wrong_and_the_one_that_is_missing():
     assert problems(with_rule_key("expect: {frame: 1}")) == [
         "c.yaml:21:13: rules[0].expect.frames: is missing (the number of frames, such as 1800)",
@@ -121,15 +189,19 @@ def test_a_key_that_is_wrong_and_the_one_that_is_missing():
         ("window: 20:00", "16:13: destinations.vault.window: '20:00' is not a window (from and to in local time, such as 20:00-06:00)"),
         ("window: 20:00-25:00", "16:13: destinations.vault.window: '20:00-25:00' is not a window (from and to in local time, such as 20:00-06:00)"),
         ("window: 20:00-20:00", "16:13: destinations.vault.window: '20:00-20:00' has no length (from and to in local time, such as 20:00-06:00)"),
-        ("rate_limit: 50MB", "16:17: destinations.vault.rate_limit: '50MB' is not a rate (a size per second, such as 50MB/s)"),
+        ("rate_limit: 50MB", "16:17: destinations.vault.rate_limit: '50MB' is not a rate (a size above zero per second, such as 50MB/s)"),
+        ("rate_limit: 50XB/s", "16:17: destinations.vault.rate_limit: '50XB/s' is not a rate (a size above zero per second, such as 50MB/s)"),
+        ("rate_limit: 99999999TiB/s", "16:17: destinations.vault.rate_limit: '99999999TiB/s' is more than there is (such as 50MB/s)"),
         ("rate_limit: 50", "16:17: destinations.vault.rate_limit: '50' has no unit (such as 50MB/s)"),
-        ("rate_limit: 0MB/s", "16:17: destinations.vault.rate_limit: '0MB/s' is not a rate above zero (such as 50MB/s)"),
+        ("rate_limit: 0MB/s", "16:17: destinations.vault.rate_limit: '0MB/s' is not a rate (a size above zero per second, such as 50MB/s)"),
         ("parallel: 0", "16:15: destinations.vault.parallel: 0 is out of range (1 to 64)"),
         ("parallel: two", "16:15: destinations.vault.parallel: 'two' is not a whole number (digits without quotes, such as 4)"),
         ("retry: {first: 15}", "16:20: destinations.vault.retry.first: '15' has no unit (such as 15s)"),
         ("retry: {frist: 15s}", "16:13: destinations.vault.retry.frist: unknown key (did you mean first?)"),
-        ("retry: {first: 2h, longest: 1h}", "16:33: destinations.vault.retry.longest: the longest wait, 3600s, is shorter than the first, 7200s (longest: 1h)"),
-        ("retry: 5s", "16:12: destinations.vault.retry: is text (keys and values)"),
+        ("retry: {first: 2h, longest: 1h}", "16:33: destinations.vault.retry.longest: the longest wait, 1h, is shorter than the first, 2h (at least 2h)"),
+        ("retry: {first: 90m}", "16:12: destinations.vault.retry.longest: the longest wait, 1h, is shorter than the first, 90m (at least 90m)"),
+        ("retry: {first: 1.5s, longest: 300ms}", "16:35: destinations.vault.retry.longest: the longest wait, 0.3s, is shorter than the first, 1.5s (at least 1.5s)"),
+        ("retry: 5s", "16:12: destinations.vault.retry: is a single value (such as {first: 15s, longest: 1h})"),
         ("poll_every: 60s", "16:5: destinations.vault.poll_every: unknown key (known: retry, rate_limit, window, parallel, type, path)"),
     ],
 )  # fmt: skip
@@ -166,11 +238,13 @@ SECRET = "({file: /path/of/a/file}, {env: NAME} or {credential: NAME})"
         ("token: [s3cret]", f"6:12: destinations.irrmc.token: a secret must not stand in the config itself {SECRET}"),
         ("token: {}", f"6:12: destinations.irrmc.token: names no place of the secret {SECRET}"),
         ("token: {env: A, file: /b}", f"6:12: destinations.irrmc.token: names more than one place of the secret {SECRET}"),
-        ("token: {s3cret: x}", "6:13: destinations.irrmc.token: unknown key (file, env or credential)"),
+        ("token: {s3cret: x}", "6:13: destinations.irrmc.token: unknown key (known: file, env, credential)"),
+        ("token: {fille: /x}", "6:13: destinations.irrmc.token.fille: unknown key (did you mean file?)"),
+        ("token: {path: /x}", "6:13: destinations.irrmc.token.path: unknown key (known: file, env, credential)"),
         ("token: {s3cret}", "6:19: destinations.irrmc.token: is empty (a value, or leave the key out)"),
-        ("token: {file: s3cret}", "6:19: destinations.irrmc.token: file is not an absolute path ({file: /etc/depositd/server.token})"),
-        ("token: {env: s3cret/+=}", "6:18: destinations.irrmc.token: env is not a name (letters, digits, '.', '_' and '-', such as DEPOSIT_TOKEN)"),
-        ("token: {credential: ..}", "6:25: destinations.irrmc.token: credential is not a name (letters, digits, '.', '_' and '-', such as DEPOSIT_TOKEN)"),
+        ("token: {file: s3cret}", "6:19: destinations.irrmc.token.file: is not an absolute path (such as /etc/depositd/server.token)"),
+        ("token: {env: s3cret/+=}", "6:18: destinations.irrmc.token.env: is not a name (letters, digits, '.', '_' and '-', such as DEPOSIT_TOKEN)"),
+        ("token: {credential: ..}", "6:25: destinations.irrmc.token.credential: is not a name (letters, digits, '.', '_' and '-', such as DEPOSIT_TOKEN)"),
         ("token: *s3cret", "6:12: document: an alias that no anchor defines (quotes around a value that begins with *)"),
         ("token: @s3cret", "6:12: document: this character cannot begin a value (quotes around the value)"),
         ("token: !s3cret x", "6:12: destinations.irrmc.token: has a tag (quotes around a value that begins with !)"),
@@ -246,8 +320,8 @@ def test_a_url_that_cannot_be_used_or_shows_secrets(url: str, problem: str):
         ("watch: /data", "watch: data", ["18:12: rules[0].watch: 'data' is not absolute (a path that begins with /)"]),
         ("watch: /data", "watch: [/data, x]", ["18:20: rules[0].watch[1]: 'x' is not absolute (a path that begins with /)"]),
         ("watch: /data", "watch: []", ["18:12: rules[0].watch: is an empty list (at least one)"]),
-        ("watch: /data", "watch: [/a, /a/]", ["18:12: rules[0].watch: '/a' is named twice (once)"]),
-        ("watch: /data", "watch: [/a/b, /a]", ["18:12: rules[0].watch: '/a/b' lies in '/a', which is watched too (one of them)"]),
+        ("watch: /data", "watch: [/a, /a/]", ["18:17: rules[0].watch[1]: '/a' is named twice (once)"]),
+        ("watch: /data", "watch: [/a/b, /a]", ["18:13: rules[0].watch[0]: '/a/b' lies in '/a', which is watched too (one of them)"]),
         ("format: frames", "format: frame", ["19:13: rules[0].format: 'frame' is no format (did you mean frames?)"]),
         ("format: frames", "format: sciex", [("19:13: rules[0].format: sciex is known, but not supported in this release "
             "(supported: auto, frames, eiger, thermo-raw, waters-raw, file, directory)")]),
@@ -257,8 +331,11 @@ def test_a_url_that_cannot_be_used_or_shows_secrets(url: str, problem: str):
         ("deliver: [vault]", "deliver: [{approve: auto}]", ["20:15: rules[0].deliver[0].to: is missing (the name of a destination)"]),
         ("deliver: [vault]", "deliver: [{to: vault, aprove: auto}]", ["20:27: rules[0].deliver[0].aprove: unknown key (did you mean approve?)"]),
         ("deliver: [vault]", "deliver: [{to: vault, approve: yes}]", ["20:36: rules[0].deliver[0].approve: 'yes' is not known here (auto or manual)"]),
-        ("deliver: [vault]", "deliver: [vault, {to: vault}]", ["20:14: rules[0].deliver: delivers to 'vault' more than once (each destination once)"]),
-        ("deliver: [vault]", "deliver: [[vault]]", ["20:15: rules[0].deliver[0]: is a list (keys and values)"]),
+        ("deliver: [vault]", "deliver: [vault, {to: vault}]", ["20:27: rules[0].deliver[1].to: 'vault' is delivered to more than once (each destination once)"]),
+        ("deliver: [vault]", "deliver: [vault, valt, vault, vault]", ["20:22: rules[0].deliver[1]: 'valt' is no destination (did you mean vault?)",
+            "20:28: rules[0].deliver[2]: 'vault' is delivered to more than once (each destination once)",
+            "20:35: rules[0].deliver[3]: 'vault' is delivered to more than once (each destination once)"]),
+        ("deliver: [vault]", "deliver: [[vault]]", ["20:15: rules[0].deliver[0]: is a list (such as vault, or {to: vault, approve: auto})"]),
         ("deliver: [vault]", "deliver: []", ["20:14: rules[0].deliver: is an empty list (at least one)"]),
         ("deliver: [vault]", "deliver: [vault, ~]", ["20:22: rules[0].deliver[1]: is empty (a value, or leave the key out)"]),
         ("deliver: [vault]", "deliver: [qc]", [("20:15: rules[0].deliver[0]: ProteomicsQC takes single .raw files; a dataset of format frames is a directory "
@@ -285,7 +362,7 @@ def test_a_rule_name_is_given_twice():
         ("destinations: {}\nrules: []", ["2:15: destinations: is empty (at least one destination)", "3:8: rules: is an empty list (at least one)"]),
         ("x: 1", ["1:1: destinations: is missing (at least one destination)", "1:1: rules: is missing (at least one rule)", "2:1: x: unknown key"]),
         ("destinations:\nrules:", ["2:14: destinations: is empty (a value, or leave the key out)", "3:7: rules: is empty (a value, or leave the key out)"]),
-        ("destinations: [a]\nrules: 5", ["2:15: destinations: is a list (keys and values)", "3:8: rules: is text (keys and values)"]),
+        ("destinations: [a]\nrules: 5", ["2:15: destinations: is a list (such as {vault: {type: directory, path: /mnt/vault}})", "3:8: rules: is a single value (such as [{name: pilatus,"]),
     ],
 )  # fmt: skip
 def test_destinations_and_rules_are_there(section: str, problem: list[str]):

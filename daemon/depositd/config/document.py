@@ -28,9 +28,9 @@ KeyPath = tuple[str | int, ...]
 """Where a value stands: keys of mappings and indices of lists from the top."""
 
 SECRET_KEYS = frozenset({"token", "password"})
-"""Keys below which nothing is repeated in a message but :data:`PLACES_OF_SECRETS` and what must be meant for one."""
+"""Keys below which nothing is repeated in a message but :data:`SECRET_KINDS` and what must be meant for one."""
 
-PLACES_OF_SECRETS = ("file", "env", "credential")
+SECRET_KINDS = ("file", "env", "credential")
 _WORDS_FOR_PLACES = frozenset({"path", "environment", "variable", "value", "command", "systemd"})
 
 _TAG = "tag:yaml.org,2002:"
@@ -114,7 +114,7 @@ def show_path(path: KeyPath) -> str:
 
 def _names_a_place(step: str | int) -> bool:
     word = str(step)
-    return word in _WORDS_FOR_PLACES or nearest_word(word, PLACES_OF_SECRETS) is not None
+    return word in _WORDS_FOR_PLACES or nearest_word(word, SECRET_KINDS) is not None
 
 
 def read_document(text: str, *, longest_characters: int = LONGEST_CHARACTERS, occurrence: int = 0) -> Document:

@@ -38,7 +38,7 @@ def _key_path(detail: ErrorDetails) -> KeyPath:
         path = (*path[:2], *path[3:])
     if detail["type"] == ON_SECTION:
         path = path[:-1]
-    if detail["type"] in ("union_tag_not_found", "union_tag_invalid"):
+    if detail["type"] in ("union_tag_not_found", "union_tag_invalid") and not _is_no_section(detail):
         path = (*path, "type")
     return path
 
@@ -50,7 +50,7 @@ def _finding(detail: ErrorDetails, path: KeyPath, document: Document) -> Finding
         message = f"unknown key ({_nearest_key(path, document.data)})"
         return Finding(document.keys.get(path, Mark(1, 1)), path, message)
     shown, mark = place(path, document)
-    if detail["type"] in _NO_SECTION:
+    if _is_no_section(detail):
         return Finding(mark, shown, f"is {_shape(detail['input'])} ({_section_example(shown)})")
     return Finding(mark, shown, _sentence(detail))
 
@@ -137,6 +137,12 @@ _SECTION_EXAMPLES: Mapping[KeyPath, str] = {
     ("rules", "*", "deliver", "*"): "vault, or {to: vault, approve: auto}",
     ("rules", "*", "deliver", "*", "metadata"): "{pdb_code: 1ABC}",
 }
+
+
+def _is_no_section(detail: ErrorDetails) -> bool:
+    # a destination's type is looked for first, in whatever stands there
+    untyped = detail["type"] == "union_tag_not_found" and not isinstance(detail["input"], dict)
+    return untyped or detail["type"] in _NO_SECTION
 
 
 def _section_example(path: KeyPath) -> str:

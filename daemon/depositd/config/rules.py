@@ -97,7 +97,7 @@ def _deliver_section(value: Any) -> Any:
 
 Deliveries = Annotated[
     tuple[Annotated[Deliver, BeforeValidator(_deliver_section)], ...],
-    BeforeValidator(v.filled_list("destinations, such as [vault, {to: vault, approve: auto}]")),
+    BeforeValidator(v.filled_list("a list of destinations, such as [vault, {to: vault, approve: auto}]")),
 ]
 
 

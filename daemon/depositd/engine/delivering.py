@@ -62,6 +62,7 @@ class StepReport:
         self._clock = tools.clock
         self.progress = tools.progress
         self.began = False
+        self._namesakes_at_first = self._namesakes()
 
     def sending(self, baseline: Mapping[str, Any]) -> None:
         """Record the begin of a send; raises Interrupted where the operator's word, or another delivery, came first."""
@@ -78,18 +79,28 @@ class StepReport:
         must_be_new = not self._destination.idempotent and HoldKind.DUPLICATE not in self._standing.consents
         if must_be_new and deliveries.same_content(delivery, self._archive.sha256):
             raise Interrupted  # the gate will say so at the next step
-        known_as = self._destination.known_as(self._archive.name)
-        if known_as is None:
-            return {}
-        since = self._clock() - VISIBLE_AFTER
-        others = deliveries.namesakes(delivery, lambda name: self._destination.known_as(name) == known_as, since)
+        others = self._namesakes()
         in_doubt = [one for one in others if one.sent_at is not None and one.state is not DeliveryState.SKIPPED]
         if in_doubt:
             raise Interrupted(
-                f"waits for dataset {in_doubt[0].dataset_id}: {delivery.destination} could not tell the two apart"
-                f" ({printable(known_as)}) while it is not known whether that one arrived"
+                f"waits for dataset {in_doubt[0].dataset_id}: {delivery.destination} could not tell the two apart by"
+                f" their name while it is not known whether that one arrived"
             )
-        return {"delivered_before": len(others)}
+        if others != self._namesakes_at_first:
+            raise Interrupted  # one of them arrived since the baseline was taken: it is taken anew at the next step
+        return {"delivered_before": len(others)} if self._destination.known_as(self._archive.name) else {}
+
+    def _namesakes(self) -> list[Delivery]:
+        """Return the deliveries that the destination would confuse with this one."""
+        known_as = self._destination.known_as(self._archive.name)
+        if known_as is None:
+            return []
+        since = self._clock() - VISIBLE_AFTER
+
+        def is_one(name: str) -> bool:
+            return self._destination.known_as(name) == known_as
+
+        return self._journal.deliveries.namesakes(self._standing.delivery, is_one, since)
 
 
 def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> Delivery | None:

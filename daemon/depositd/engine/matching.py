@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from depositd import formats
@@ -22,6 +22,18 @@ class Taken:
     dataset: Dataset
     terms: Terms
     sidecars: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Companions:
+    """A listing's sidecar files (name to path) and markers, found once for all of its datasets.
+
+    ``neighbours`` are the datasets' names, where there is a marker that could be one's alone.
+    """
+
+    sidecars: Mapping[str, str]
+    markers: Sequence[str]
+    neighbours: Sequence[str]
 
 
 class RuleMatcher:
@@ -66,11 +78,11 @@ class RuleMatcher:
                 if not any(entry.path in taken_paths for entry in entries)
             },
         )
-        names = [dataset.name for dataset in datasets]
-        taken = [
-            Taken(self.rule, dataset, self._terms(dataset, listing, names), self._sidecars(dataset, listing))
-            for dataset in datasets
-        ]
+        companions = self._companions(listing, [dataset.name for dataset in datasets])
+        taken = []
+        for dataset in datasets:
+            terms = self._terms(dataset, listing, companions)
+            taken.append(Taken(self.rule, dataset, terms, self._sidecars(dataset, listing, companions)))
         return taken, rest
 
     def _selects_file(self, file: FileStat) -> bool:
@@ -95,23 +107,40 @@ class RuleMatcher:
         marker = self.rule.marker
         return marker is not None and fnmatch.fnmatchcase(name, marker.replace("{name}", "*"))
 
-    def _sidecars(self, dataset: Dataset, listing: Listing) -> tuple[str, ...]:
+    def _companions(self, listing: Listing, names: Sequence[str]) -> _Companions:
+        sidecar, marker = self.rule.metadata.sidecar, self.rule.marker
+        sidecars = {
+            file.name: file.path
+            for file in listing.files
+            if sidecar and file.path.endswith(sidecar) and self._is_companion(file.name)
+        }
+        markers = []
+        if marker is not None:
+            anybody = marker.replace("{name}", "*")
+            markers = [file.name for file in listing.files if fnmatch.fnmatchcase(file.name, anybody)]
+        return _Companions(sidecars, markers, names if markers else ())
+
+    def _sidecars(self, dataset: Dataset, listing: Listing, companions: _Companions) -> tuple[str, ...]:
         name = self.rule.metadata.sidecar
         if not name:
             return ()
-        inside = f"{dataset.path}/{name}"
-        general = [entry.path for entry in listing.trees.get(dataset.path, ()) if entry.path == inside]
-        general += [file.path for file in listing.files if file.name == name and dataset.path not in listing.trees]
-        own = f"{dataset.name}.{name}"
-        return (*general, *(file.path for file in listing.files if file.name == own))
+        found: list[str] = []
+        if dataset.path in listing.trees:
+            inside = f"{dataset.path}/{name}"
+            found += [entry.path for entry in listing.trees[dataset.path] if entry.path == inside]
+        elif name in companions.sidecars:
+            found.append(companions.sidecars[name])
+        own = companions.sidecars.get(f"{dataset.name}.{name}")
+        return (*found, own) if own is not None else tuple(found)
 
-    def _terms(self, dataset: Dataset, listing: Listing, names: Sequence[str]) -> Terms:
+    def _terms(self, dataset: Dataset, listing: Listing, companions: _Companions) -> Terms:
         marker = self.rule.marker
         present = False
         if marker is not None:
-            beside = [file.name for file in listing.files]
-            inside = [entry.name for entry in listing.trees.get(dataset.path, ()) if entry.directory == dataset.path]
-            present = has_marker(marker, dataset.name, beside, names) or has_marker(marker, dataset.name, inside, [])
+            tree = listing.trees.get(dataset.path, ())
+            inside = [entry.name for entry in tree if entry.directory == dataset.path]
+            beside = has_marker(marker, dataset.name, companions.markers, companions.neighbours)
+            present = beside or has_marker(marker, dataset.name, inside, [])
         return Terms(
             settle_s=self.rule.settle_s,
             expected_frames=self.rule.expect_frames,
