@@ -11,6 +11,7 @@ import io
 import os
 import tarfile
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -98,7 +99,7 @@ def spooled(directory: Path, name: str, packing: Packing, sent: bytes, inner: by
     )
 
 
-class Place:
+class Place(ABC):
     """A destination to be tested: how it is built, and what is really there."""
 
     metadata: Metadata = METADATA
@@ -110,8 +111,9 @@ class Place:
         self.clock = clock
         self.delivered: list[str | None] = []
 
+    @abstractmethod
     def settings(self, secret: str | None = None) -> Settings:
-        raise NotImplementedError
+        """Return what the config would say of it."""
 
     def destination(self, secret: str | None = None) -> Destination:
         return build("there", self.settings(secret), now=self.clock)
@@ -125,9 +127,9 @@ class Place:
         directory.mkdir()
         return directory
 
+    @abstractmethod
     def things(self) -> list[str]:
         """Return the MD5 of everything that is there whole."""
-        raise NotImplementedError
 
     def wanted(self, archive: Archive) -> str:
         return archive.md5
