@@ -878,3 +878,19 @@ def test_any_order_of_facts_words_and_crashes_keeps_the_story_straight(tmp_path)
 
     unhurried = settings(max_examples=25, stateful_step_count=20, deadline=None)
     run_state_machine_as_test(Life, settings=unhurried)
+
+
+def test_damage_inside_a_journal_is_found_before_anything_is_decided_on_it(tmp_path):
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    for number in range(200):
+        archived(journal, frames(name=f"lyso_{number}"))
+    journal.database.require_sound()
+    journal.close()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 8192] = bytes(8192)
+    path.write_bytes(content)
+    damaged = Journal(path)
+    with pytest.raises(JournalError, match=r"cannot be used.*malformed"):
+        damaged.database.require_sound()
+    damaged.close()

@@ -62,6 +62,7 @@ def _run(config: Config, path: Path, *, until_idle: bool) -> int:
     try:
         journal = Journal(config.state_dir / FILE_NAME)
         try:
+            journal.database.require_sound()
             options = Options(until_idle=until_idle, reload=partial(load_config, path))
             daemon = Daemon(config, journal, find_supervisor(), options)
             daemon.handle_signals()

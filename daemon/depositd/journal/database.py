@@ -110,6 +110,16 @@ class Database:
                 return [str(error)]
         return [line for line in found if line != "ok"] + broken
 
+    def require_sound(self) -> None:
+        """Raise JournalError where a quick check finds damage: nothing may be decided on a damaged journal."""
+        with self._lock:
+            try:
+                found = [str(row[0]) for row in self._connection.execute("PRAGMA quick_check(1)")]
+            except sqlite3.DatabaseError as error:
+                raise _explained(error, self.path) from error
+        if found != ["ok"]:
+            raise _explained(sqlite3.DatabaseError(f"malformed: {found[0]}"), self.path)
+
     def backup(self, target: Path) -> None:
         """Copy the journal to a new file while it is in use; raises JournalError where the target exists."""
         if target.exists():
