@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from python_multipart.multipart import MultipartParser
 
-from depositd.destinations.body import BLOCK_BYTES, Body, FilePart, TokenBucket
+from depositd.destinations.body import BLOCK_BYTES, WORTH_A_THREAD_BYTES, Body, FilePart, TokenBucket
 from depositd.errors import ArchiveInvalid
 
 CONTENT = b"frame" * 1000
@@ -31,7 +32,7 @@ def part(content: bytes = CONTENT, **changes) -> FilePart:
         "path": "spool/a",
         "name": "lyso_1.tar.zst",
         "size_bytes": len(content),
-        "md5": hashlib.md5(content).hexdigest(),
+        "sha256": hashlib.sha256(content).hexdigest(),
         "opener": lambda _path: io.BytesIO(content),
         **changes,
     }
@@ -105,7 +106,7 @@ def test_nothing_below_can_send_it_again_by_itself():
 @pytest.mark.parametrize(
     ("file", "what"),
     [
-        (part(md5="0" * 32), "has MD5"),
+        (part(sha256="0" * 64), "has SHA-256"),
         (part(size_bytes=len(CONTENT) + 1), "ends after 5,000 of 5,001 bytes"),
         (part(size_bytes=len(CONTENT) - 1), "has grown beyond its 4,999 bytes"),
     ],
@@ -118,6 +119,35 @@ def test_a_file_that_differs_never_gets_its_closing_boundary(file, what):
     assert caught.value.hint
     assert b"--B--" not in sent
     assert not body.whole
+
+
+def big(last: bytes = b"!") -> bytes:
+    return bytes(range(256)) * (WORTH_A_THREAD_BYTES // 256) + last
+
+
+def test_a_big_file_is_hashed_beside_and_as_strictly():
+    whole = multipart(part(big()))
+    assert sum(len(block) for block in whole) == len(whole)
+    assert whole.whole
+    other = multipart(part(big(b"?"), sha256=hashlib.sha256(big()).hexdigest()))
+    with pytest.raises(ArchiveInvalid, match="has SHA-256"):
+        list(other)
+    assert not other.whole
+
+
+def test_a_big_transfer_that_is_broken_off_leaves_no_thread():
+    before = threading.active_count()
+    body = multipart(part(big()))
+    for _ in range(3):
+        body.read()
+    body.close()
+    body.rewind()
+    assert b"".join(body).count(big()) == 1
+    body.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("upload-hash"):
+            thread.join(10)
+    assert threading.active_count() == before
 
 
 def test_an_unreadable_file_is_no_network_error():
@@ -134,13 +164,13 @@ def test_an_empty_file_is_sent_as_such():
 
 def test_without_a_hash_to_compare_the_length_is_still_enforced():
     with pytest.raises(ArchiveInvalid):
-        list(multipart(part(md5=None, size_bytes=1)))
+        list(multipart(part(sha256=None, size_bytes=1)))
 
 
 def test_blocks_are_one_mebibyte_and_progress_counts_the_file_alone():
     size_bytes = 3 * BLOCK_BYTES + 5
     told: list[tuple[int, int]] = []
-    file = part(size_bytes=size_bytes, md5=None, opener=lambda _path: Zeros(size_bytes))
+    file = part(size_bytes=size_bytes, sha256=None, opener=lambda _path: Zeros(size_bytes))
     blocks = [len(block) for block in multipart(file, on_progress=lambda done, total: told.append((done, total)))]
     assert max(blocks) == BLOCK_BYTES
     assert told == [(n * BLOCK_BYTES, size_bytes) for n in (1, 2, 3)] + [(size_bytes, size_bytes)]
@@ -171,7 +201,7 @@ def test_a_rate_limit_is_kept_by_all_transfers_together():
     clock = FakeClock()
     bucket = TokenBucket(1_000_000, clock=clock, sleep=clock.sleep)
     bodies = [
-        multipart(part(md5=None, size_bytes=2_000_000, opener=lambda _path: Zeros(2_000_000)), bucket=bucket)
+        multipart(part(sha256=None, size_bytes=2_000_000, opener=lambda _path: Zeros(2_000_000)), bucket=bucket)
         for _ in range(2)
     ]
     readers = [iter(body) for body in bodies]

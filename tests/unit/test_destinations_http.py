@@ -37,8 +37,8 @@ def session(server: FakeServer, url: str = "https://srv.example/api/", **options
     return one
 
 
-def upload(server: FakeServer, *, md5: str | None = None, size_bytes: int = 3, repeatable: bool = False):
-    file = FilePart("x", "x.tar", size_bytes, md5, lambda _path: io.BytesIO(b"abc"))
+def upload(server: FakeServer, *, sha256: str | None = None, size_bytes: int = 3, repeatable: bool = False):
+    file = FilePart("x", "x.tar", size_bytes, sha256, lambda _path: io.BytesIO(b"abc"))
     return session(server).request(
         "POST", "thing", expected=(201,), body=Body.multipart([], "f", file), repeatable=repeatable
     )
@@ -169,7 +169,7 @@ def test_an_answer_that_breaks_off_is_lost():
 def test_a_wrong_file_breaks_the_request_and_says_so():
     server = FakeServer().on(POST, Reply(201, {}))
     with pytest.raises(ArchiveInvalid):
-        upload(server, md5="0" * 32)
+        upload(server, sha256="0" * 64)
     assert not server.seen
 
 

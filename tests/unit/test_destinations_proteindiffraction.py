@@ -67,7 +67,9 @@ def uploaded(**more) -> Reply:
 def archive(tmp_path) -> Archive:
     path = tmp_path / "a.tar.zst"
     path.write_bytes(CONTENT)
-    return Archive(str(path), "a.tar.zst", Packing.ARCHIVE, len(CONTENT), MD5, INNER, "0" * 64)
+    return Archive(
+        str(path), "a.tar.zst", Packing.ARCHIVE, len(CONTENT), MD5, INNER, hashlib.sha256(CONTENT).hexdigest()
+    )
 
 
 def client(server: FakeServer, **options) -> Client:
@@ -290,7 +292,7 @@ def test_a_lost_answer_is_unconfirmed_and_sent_once(archive):
 def test_an_archive_that_changed_is_not_stored(archive):
     server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded())
     with pytest.raises(ArchiveInvalid):
-        step(server, replace(archive, md5="2" * 32))
+        step(server, replace(archive, sha256="2" * 64))
     assert server.count(UPLOAD) == 0
 
 

@@ -70,7 +70,7 @@ def archive(tmp_path) -> Archive:
     path = tmp_path / "spooled"
     path.write_bytes(CONTENT)
     md5 = hashlib.md5(CONTENT).hexdigest()
-    return Archive(str(path), NAME, Packing.FILE, len(CONTENT), md5, md5, "0" * 64)
+    return Archive(str(path), NAME, Packing.FILE, len(CONTENT), md5, md5, hashlib.sha256(CONTENT).hexdigest())
 
 
 def client(server: FakeServer, **options) -> Client:

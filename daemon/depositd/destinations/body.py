@@ -13,7 +13,9 @@ import os
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Self
 from urllib.parse import urlencode
@@ -24,6 +26,9 @@ from depositd.units import printable
 
 BLOCK_BYTES = 1 << 20
 SMALLEST_BLOCK_BYTES = 1 << 14
+WORTH_A_THREAD_BYTES = 16 * BLOCK_BYTES
+MOST_AHEAD = 4
+"""Blocks that wait to be hashed: they bound the memory."""
 
 Progress = Callable[[int, int], None]
 """Told the file's bytes handed to the connection, and all of them; may raise to stop the transfer."""
@@ -69,12 +74,12 @@ def _open_unbuffered(path: str) -> BinaryIO:
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file to be sent: ``md5`` is what its content must hash to, None where nobody knows it yet."""
+    """A file to be sent: ``sha256`` is what its content must hash to, None where nobody knows it yet."""
 
     path: str
     name: str
     size_bytes: int
-    md5: str | None = None
+    sha256: str | None = None
     opener: Callable[[str], BinaryIO] = _open_unbuffered
 
     @classmethod
@@ -86,7 +91,38 @@ class FilePart:
     @classmethod
     def of_archive(cls, archive: Archive) -> Self:
         """Return the part for a packed dataset, which must still be what was packed."""
-        return cls(path=archive.path, name=archive.name, size_bytes=archive.size_bytes, md5=archive.md5)
+        return cls(path=archive.path, name=archive.name, size_bytes=archive.size_bytes, sha256=archive.sha256)
+
+
+class _Hash:
+    """The SHA-256 of what is sent; much of it is hashed in a thread, since hashing and sending each take a core."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._digest = hashlib.sha256()
+        self._pending: deque[Future[None]] = deque()
+        self._thread = ThreadPoolExecutor(1, "upload-hash") if size_bytes >= WORTH_A_THREAD_BYTES else None
+
+    def update(self, block: bytes) -> None:
+        """Take the next bytes; waits where hashing falls behind."""
+        if self._thread is None:
+            self._digest.update(block)
+            return
+        while len(self._pending) >= MOST_AHEAD:
+            self._pending.popleft().result()
+        self._pending.append(self._thread.submit(self._digest.update, block))
+
+    def hexdigest(self) -> str:
+        """Return the digest of all bytes so far."""
+        while self._pending:
+            self._pending.popleft().result()
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Let the thread end."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread = None
+            self._pending.clear()
 
 
 class Body:
@@ -114,6 +150,7 @@ class Body:
         self._on_progress = on_progress
         self._file_bytes = file.size_bytes if file else 0
         self._stream: BinaryIO | None = None
+        self._hash = _Hash(0)
         self.rewind()
 
     @classmethod
@@ -166,10 +203,11 @@ class Body:
         """Start again from the first byte, after an answer that says that nothing was done."""
         self.close()
         self._at = 0
-        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._hash = _Hash(self._file_bytes)
 
     def close(self) -> None:
         """Close the file."""
+        self._hash.close()
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -206,7 +244,7 @@ class Body:
         if not block:
             sent_bytes = self._at - len(self._head)
             raise self._changed(f"ends after {sent_bytes:,} of {self._file_bytes:,} bytes")
-        self._md5.update(block)
+        self._hash.update(block)
         if self._bucket is not None:
             self._bucket.take(len(block))
         return block
@@ -214,10 +252,10 @@ class Body:
     def _check_file(self, file: FilePart) -> None:
         if self._from_file(1):
             raise self._changed(f"has grown beyond its {self._file_bytes:,} bytes")
+        sha256 = self._hash.hexdigest()
         self.close()
-        md5 = self._md5.hexdigest()
-        if file.md5 is not None and md5 != file.md5:
-            raise self._changed(f"has MD5 {md5} instead of {file.md5}")
+        if file.sha256 is not None and sha256 != file.sha256:
+            raise self._changed(f"has SHA-256 {sha256[:12]}… instead of {file.sha256[:12]}…")
 
     def _from_file(self, most: int) -> bytes:
         assert self._file is not None
