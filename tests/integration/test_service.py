@@ -12,14 +12,14 @@ import pytest
 from engine_support import NOW, archived, config_of, frames
 from format_files import cbf_bytes
 
-from depositd.errors import ConfigError, LockedError
+from depositd.errors import ConfigError, LockedError, Unavailable
 from depositd.journal import Fact, Journal
 from depositd.model import DatasetState, DeliveryState
 from depositd.service.daemon import Daemon, Options
 from depositd.service.lock import StateLock, running_pid
 from depositd.service.workers import Pool
 from depositd.states import DeliveryEvent
-from depositd.systemd import NoSupervisor
+from depositd.systemd import NoSupervisor, redact
 
 QUICK = "retry: {first: 200ms, longest: 1s}\nsweep_every: 1s"
 
@@ -238,6 +238,17 @@ def test_work_that_ended_badly_is_not_taken_for_a_silent_worker(site):
     site.journal.deliveries.word(1, DeliveryEvent.WORD_HOLD, {}, NOW)
     daemon._crew._deliver(standing)
     assert daemon.heartbeats._beats == {}
+    daemon._shut_down()
+
+
+def test_a_token_that_was_used_is_left_out_of_the_log(site, monkeypatch):
+    canary = "canary-" + "7" * 33
+    monkeypatch.setenv("CANARY_TOKEN", canary)
+    server = "{type: proteindiffraction, url: 'http://127.0.0.1:9/api/v1/', token: {env: CANARY_TOKEN}}"
+    daemon = site.daemon(config_of(site.state, destinations=f"one: {server}"))
+    with pytest.raises(Unavailable):
+        daemon._plan.destinations["one"].whoami()
+    assert canary not in redact(f"unforeseen: {{'Authorization': '{canary}'}}; {canary}")
     daemon._shut_down()
 
 

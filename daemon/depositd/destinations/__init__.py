@@ -30,38 +30,40 @@ from depositd.destinations.settings import (
 
 
 @dataclass(frozen=True, slots=True)
-class Clocks:
-    """The time, as the composition root hands it in."""
+class Surroundings:
+    """What the composition root hands in: the time, and who is told each secret so that the log leaves it out."""
 
     now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    on_secret: Callable[[str], None] | None = None
 
     def bucket(self, rate_bytes_per_s: float | None) -> TokenBucket | None:
         """Return the rate limit of one destination, None where it has none."""
         return TokenBucket(rate_bytes_per_s, clock=self.clock, sleep=self.sleep) if rate_bytes_per_s else None
 
 
-def _proteindiffraction(name: str, settings: ProteinDiffractionSettings, clocks: Clocks) -> Destination:
+def _proteindiffraction(name: str, settings: ProteinDiffractionSettings, around: Surroundings) -> Destination:
     client = ProteinDiffractionClient(
         settings.url,
         credentials=settings.credentials,
         ca_file=_ca_file(settings),
         insecure_http=settings.insecure_http,
-        bucket=clocks.bucket(settings.rate_limit_bytes_per_s),
-        now=clocks.now,
+        bucket=around.bucket(settings.rate_limit_bytes_per_s),
+        now=around.now,
+        on_secret=around.on_secret,
     )
     return ProteinDiffraction(name, client, existing=settings.existing, poll_every_s=settings.poll_every_s)
 
 
-def _proteomicsqc(name: str, settings: ProteomicsQCSettings, clocks: Clocks) -> Destination:
+def _proteomicsqc(name: str, settings: ProteomicsQCSettings, around: Surroundings) -> Destination:
     client = ProteomicsQCClient(
         settings.url,
         credentials=settings.credentials,
         ca_file=_ca_file(settings),
         insecure_http=settings.insecure_http,
-        bucket=clocks.bucket(settings.rate_limit_bytes_per_s),
-        now=clocks.now,
+        bucket=around.bucket(settings.rate_limit_bytes_per_s),
+        now=around.now,
     )
     return ProteomicsQC(
         name,
@@ -71,24 +73,24 @@ def _proteomicsqc(name: str, settings: ProteomicsQCSettings, clocks: Clocks) -> 
         pid=settings.pid,
         confirm_within_s=settings.confirm_within_s,
         accept_archives=settings.accept_archives,
-        now=clocks.now,
+        now=around.now,
     )
 
 
-def _directory(name: str, settings: DirectorySettings, clocks: Clocks) -> Destination:
-    return DirectoryDestination(name, settings.path, bucket=clocks.bucket(settings.rate_limit_bytes_per_s))
+def _directory(name: str, settings: DirectorySettings, around: Surroundings) -> Destination:
+    return DirectoryDestination(name, settings.path, bucket=around.bucket(settings.rate_limit_bytes_per_s))
 
 
 def _ca_file(settings: ServerSettings) -> str | None:
     return os.fspath(settings.ca_file) if settings.ca_file else None
 
 
-DESTINATIONS: Mapping[str, Callable[[str, Any, Clocks], Destination]] = {
+DESTINATIONS: Mapping[str, Callable[[str, Any, Surroundings], Destination]] = {
     "proteindiffraction": _proteindiffraction,
     "proteomicsqc": _proteomicsqc,
     "directory": _directory,
 }
-"""How each type is built from its name in the config, its settings and the time."""
+"""How each type is built from its name in the config, its settings and its surroundings."""
 
 
 def build(
@@ -98,9 +100,11 @@ def build(
     now: Callable[[], datetime] = utc_now,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    on_secret: Callable[[str], None] | None = None,
 ) -> Destination:
     """Return the configured destination; raises ConfigError for a URL that is none.
 
-    Nothing is contacted yet.  ``sleep`` is used by the rate limit alone.
+    Nothing is contacted yet.  ``sleep`` is used by the rate limit alone; ``on_secret`` is told each token and password
+    before it is used.
     """
-    return DESTINATIONS[settings.type](name, settings, Clocks(now, clock, sleep))
+    return DESTINATIONS[settings.type](name, settings, Surroundings(now, clock, sleep, on_secret))

@@ -73,3 +73,14 @@ def login_of(credentials: Credentials) -> tuple[str, str] | None:
     if credentials.username is None or password is None:
         return None
     return credentials.username, password
+
+
+def required_login(credentials: Credentials, host: str) -> tuple[str, str]:
+    """Return username and password; raises AuthError where one of them is missing or cannot be read."""
+    login = login_of(credentials)
+    if login is None:
+        raise AuthError(
+            f"there is neither a token nor a username with a password for {host}",
+            hint="set token, or username and password, in the config",
+        )
+    return login

@@ -78,7 +78,8 @@ class Session:
     """HTTP to one server.
 
     Raises ConfigError for a URL that would show credentials or that sends them in the clear.  ``adapter`` replaces
-    the network in tests; ``now`` is the wall clock, for ``Retry-After`` dates alone.
+    the network in tests; ``now`` is the wall clock, for ``Retry-After`` dates alone.  ``on_secret`` is told each secret
+    before it is used, so that the log can leave it out as well.
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class Session:
         adapter: BaseAdapter | None = None,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
+        on_secret: Callable[[str], None] | None = None,
     ) -> None:
+        self._on_secret = on_secret
         self.url = checked_url(url, insecure_http=insecure_http)
         self.host = printable(urlsplit(self.url).netloc, 100)
         self._now = now
@@ -115,7 +118,11 @@ class Session:
 
     def keep_secret(self, *secrets: str) -> None:
         """Never show these, not even when the server repeats them."""
-        self._secrets.update(secret for secret in secrets if secret)
+        fresh = {secret for secret in secrets if secret} - self._secrets
+        self._secrets |= fresh
+        if self._on_secret is not None:
+            for secret in fresh:
+                self._on_secret(secret)
 
     def request(
         self,

@@ -22,7 +22,7 @@ from depositd.service.clock import utc_now
 from depositd.service.crew import Crew
 from depositd.service.heartbeats import Heartbeats
 from depositd.service.sources import SourceThread, start_sources
-from depositd.systemd import Supervisor, get_logger, watchdog_interval_s
+from depositd.systemd import Supervisor, get_logger, register_secret, watchdog_interval_s
 from depositd.units import printable
 
 TICK_S = 0.5
@@ -128,7 +128,8 @@ class Daemon:
 
     def _plan_of(self, config: Config) -> Plan:
         reached = {
-            name: destinations.build(name, settings, now=utc_now) for name, settings in config.destinations.items()
+            name: destinations.build(name, settings, now=utc_now, on_secret=register_secret)
+            for name, settings in config.destinations.items()
         }
         return Plan(config, reached)
 

@@ -18,7 +18,7 @@ from requests.adapters import BaseAdapter
 
 from depositd.destinations.body import Body, FilePart, Progress, TokenBucket
 from depositd.destinations.classify import A_QUESTION, Meanings
-from depositd.destinations.credentials import Credentials, Given, login_of, token_of
+from depositd.destinations.credentials import Credentials, Given, login_of, required_login, token_of
 from depositd.destinations.fields import an_object, list_of
 from depositd.destinations.http import Answer, Session, utc_now
 from depositd.destinations.proteomicsqc.pages import PageRun, csrf_token, has_login_form, page_runs
@@ -61,8 +61,11 @@ class Client:
         bucket: TokenBucket | None = None,
         adapter: BaseAdapter | None = None,
         now: Callable[[], datetime] = utc_now,
+        on_secret: Callable[[str], None] | None = None,
     ) -> None:
-        self._session = Session(url, ca_file=ca_file, insecure_http=insecure_http, adapter=adapter, now=now)
+        self._session = Session(
+            url, ca_file=ca_file, insecure_http=insecure_http, adapter=adapter, now=now, on_secret=on_secret
+        )
         self._credentials = credentials or Given(username, token, password)
         self._bucket = bucket
         self._lock = threading.Lock()
@@ -80,12 +83,7 @@ class Client:
 
     def login(self) -> None:
         """Open a web session with username and password; raises AuthError where they are refused."""
-        login = login_of(self._credentials)
-        if login is None:
-            raise AuthError(
-                f"there is neither a token nor a username with a password for {self.host}",
-                hint="set token, or username and password, in the config",
-            )
+        login = required_login(self._credentials, self.host)
         self._session.keep_secret(login[1])
         self._session.forget_cookies()
         fields = [
