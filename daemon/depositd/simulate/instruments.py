@@ -132,67 +132,39 @@ def _frame_series(run: _Run, suffix: str, render: Callable[[int], bytes]) -> Scr
         run.output.frame_done()
 
 
-def _pilatus(run: _Run) -> Script:
+def _detector(
+    run: _Run, suffix: str, frame: Callable[..., bytes], shape: tuple[int, int], **more: str | float
+) -> Script:
+    """Write a series whose frames ``frame`` renders; ``more`` is what this kind of header says besides."""
     plan = run.plan
-    return _frame_series(
-        run,
-        ".cbf",
-        lambda number: cbf_frame(
+
+    def render(number: int) -> bytes:
+        return frame(
             number,
             date=run.now(),
-            shape=plan.shape or _PILATUS_SHAPE,
+            shape=plan.shape or shape,
             seed=plan.seed,
-            name=plan.name,
             exposure_s=plan.period_s * _EXPOSED,
-            period_s=plan.period_s,
-        ),
-    )
+            **more,
+        )
+
+    return _frame_series(run, suffix, render)
+
+
+def _pilatus(run: _Run) -> Script:
+    return _detector(run, ".cbf", cbf_frame, _PILATUS_SHAPE, name=run.plan.name, period_s=run.plan.period_s)
 
 
 def _full_cbf(run: _Run) -> Script:
-    plan = run.plan
-    return _frame_series(
-        run,
-        ".cbf",
-        lambda number: full_cbf_frame(
-            number,
-            date=run.now(),
-            shape=plan.shape or _PILATUS_SHAPE,
-            seed=plan.seed,
-            name=plan.name,
-            exposure_s=plan.period_s * _EXPOSED,
-        ),
-    )
+    return _detector(run, ".cbf", full_cbf_frame, _PILATUS_SHAPE, name=run.plan.name)
 
 
 def _smv(run: _Run) -> Script:
-    plan = run.plan
-    return _frame_series(
-        run,
-        ".img",
-        lambda number: smv_frame(
-            number,
-            date=run.now(),
-            shape=plan.shape or _SMALL_SHAPE,
-            seed=plan.seed,
-            exposure_s=plan.period_s * _EXPOSED,
-        ),
-    )
+    return _detector(run, ".img", smv_frame, _SMALL_SHAPE)
 
 
 def _marccd(run: _Run) -> Script:
-    plan = run.plan
-    return _frame_series(
-        run,
-        ".mccd",
-        lambda number: marccd_frame(
-            number,
-            date=run.now(),
-            shape=plan.shape or _SMALL_SHAPE,
-            seed=plan.seed,
-            exposure_s=plan.period_s * _EXPOSED,
-        ),
-    )
+    return _detector(run, ".mccd", marccd_frame, _SMALL_SHAPE)
 
 
 def _eiger(run: _Run) -> Script:

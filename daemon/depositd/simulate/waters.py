@@ -9,7 +9,6 @@ import random
 import struct
 from datetime import UTC, datetime
 
-INDEX_RECORD_BYTES = 22
 FUNCTION_RECORD_BYTES = 416
 POINTS_PER_SCAN = 24
 

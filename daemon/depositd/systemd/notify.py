@@ -47,22 +47,6 @@ class Supervisor(Protocol):
         """Tell the supervisor any of: ready, a status sentence, stopping, reloading, alive, more time needed."""
 
 
-class NoSupervisor:
-    """Nobody supervises us: in a terminal, in a test, in a container."""
-
-    def notify(
-        self,
-        *,
-        ready: bool = False,
-        status: str | None = None,
-        stopping: bool = False,
-        reloading: bool = False,
-        watchdog: bool = False,
-        extend_timeout_s: float | None = None,
-    ) -> None:
-        """Do nothing."""
-
-
 class SystemdSupervisor:
     """systemd, or whoever else speaks its protocol on ``$NOTIFY_SOCKET``.
 
@@ -110,6 +94,13 @@ class SystemdSupervisor:
             self._failing = True
         else:
             self._failing = False
+
+
+class NoSupervisor(SystemdSupervisor):
+    """Nobody supervises us: in a terminal, in a test, in a container."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _message: None)
 
 
 def status_text(status: str) -> str:
