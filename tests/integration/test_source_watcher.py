@@ -13,6 +13,7 @@ from engine_support import FakeDestination, an_archive, config_of, history, plan
 from format_files import cbf_bytes
 
 from depositd.engine.watching import Hands, SourceWatcher, sources
+from depositd.errors import JournalError
 from depositd.journal import Journal
 from depositd.model import DatasetState, DeliveryState, FileKind, VerdictKind
 from depositd.watch.events import ChangedDirectories, SweepsAlone, watch
@@ -398,6 +399,26 @@ def test_names_with_newlines_and_without_utf8_are_datasets_like_others(night):
     (record,) = n.datasets
     assert (record.name, record.state) == ("ly\udcfeso\n_1", D.COMPLETE)
     assert record.path == f"{n.root}/ru\udcff\n"
+
+
+def test_what_the_journal_could_not_keep_is_not_remembered_as_kept(night):
+    n = night()
+    n.series("run/lyso_1")
+    n.series("run/lyso_2")
+    full = f"WHEN NEW.name = x'{b'lyso_2'.hex()}' BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    with n.journal.together() as connection:
+        connection.execute(f"CREATE TEMP TRIGGER full BEFORE INSERT ON main.datasets {full}")
+    with pytest.raises(JournalError, match="disk is full"):
+        n.turn()
+    assert n.datasets == []
+    with n.journal.together() as connection:
+        connection.execute("DROP TRIGGER full")
+    # the number that the first one had for a moment is now the second one's, which has not gone anywhere
+    for number in range(1, 4):
+        (n.root / f"run/lyso_1_{number:05}.cbf").unlink()
+    n.pass_time(90)
+    assert n.states == {"lyso_2": D.COMPLETE}
+    assert n.said == []
 
 
 def test_a_part_that_cannot_be_read_is_reported_and_the_others_go_on(night):

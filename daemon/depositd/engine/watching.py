@@ -214,12 +214,7 @@ class SourceWatcher:
         now_s = self._hands.monotonic()
         found = self._observer.look(listing, self._hands.clock(), now_s)
         for first in range(0, len(found), TOGETHER):
-            told = []
-            # one durable transaction for many: a tree of 20,000 datasets must not cost 20,000 of them
-            with self._journal.together():
-                for judged in found[first : first + TOGETHER]:
-                    told += self._record(judged, now_s)
-            for recorded in told:
+            for recorded in self._record_together(found[first : first + TOGETHER], now_s):
                 self._hands.recorded(recorded)
             self._hands.moved()
         waits_s = [
@@ -238,6 +233,21 @@ class SourceWatcher:
         )
 
     # --- recording ----------------------------------------------------------------------------------------------
+
+    def _record_together(self, batch: Sequence[Judged], now_s: float) -> list[Recorded]:
+        """Record many looks in one durable transaction: a tree of 20,000 datasets must not cost 20,000 of them."""
+        told: list[Recorded] = []
+        try:
+            with self._journal.together():
+                for judged in batch:
+                    told += self._record(judged, now_s)
+        except BaseException:
+            # what was undone in the journal must not be remembered as done
+            for judged in batch:
+                self._saved.pop(judged.identity, None)
+                self._observer.forget(judged.identity)
+            raise
+        return told
 
     def _record(self, judged: Judged, now_s: float) -> list[Recorded]:
         """Record one look inside the caller's transaction; return what should be told of it."""
@@ -282,13 +292,15 @@ class SourceWatcher:
         gone = [identity for identity in identities if not self._is_unreadable(identity.directory)]
         if not gone or not self._is_same_root():
             return
-        ids = [self._saved[identity].dataset_id for identity in gone]
+        now = self._hands.clock()
+        with self._journal.together():
+            records = self._journal.datasets.vanish([self._saved[identity].dataset_id for identity in gone], now)
+            for record in records:
+                after_vanishing(self._journal, record, now)
         for identity in gone:
             self._observer.forget(identity)
             del self._saved[identity]
-        now = self._hands.clock()
-        for record in self._journal.datasets.vanish(ids, now):
-            after_vanishing(self._journal, record, now)
+        for record in records:
             self._hands.said(f"dataset {record.id} {printable(record.name)} is gone: {printable(record.path)}")
 
     def _is_same_root(self) -> bool:
