@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Hashable
 
 from depositd.errors import DepositdError
@@ -81,8 +82,10 @@ class Pool:
         self._stopping.set()
         for _ in self._threads:
             self._queue.put(None)
+        # the time is shared: what one thread does not need is another's
+        deadline_s = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s / len(self._threads))
+            thread.join(max(deadline_s - time.monotonic(), 0.0))
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
