@@ -27,7 +27,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 Metadata = dict[str, Any]
 """Metadata keys to values, as strings or numbers; keys are the server's own where it has one."""
@@ -44,12 +44,11 @@ class FileKind(enum.StrEnum):
     UNREADABLE = "directory that cannot be read"
 
 
-@dataclass(frozen=True, slots=True)
-class FileStat:
+class FileStat(NamedTuple):
     """One directory entry as ``lstat`` saw it.
 
     ``path`` is relative to the source's root.  ``allocated_bytes`` is ``st_blocks * 512`` and tells a
-    preallocated file from a written one.
+    preallocated file from a written one.  A tuple, because a sweep makes a million of them.
     """
 
     path: str
@@ -95,6 +94,21 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What a dataset is of a series whose frames do not all belong together.
+
+    ``why`` is the sentence that says so.  ``missing`` are the numbers absent from the whole series after this part's
+    frames (at most the first 1,000 of ``missing_total``): what lies in another part is not missing here.  ``remains``
+    is true for what is left of an acquisition that another one overwrites.
+    """
+
+    why: str
+    missing: tuple[int, ...] = ()
+    missing_total: int = 0
+    remains: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """A group of files that a format takes for one acquisition.
 
@@ -102,7 +116,7 @@ class Dataset:
     apart (for frames: prefix, suffix and compression).  ``path`` is what users see, relative to the
     root: the directory for frames and Eiger, the file or the directory itself otherwise.
     ``top`` is the part of each member's path that is cut off before the dataset's name is put in
-    front inside an archive.
+    front inside an archive.  ``part`` is None save where one series turned out to be several datasets.
     """
 
     name: str
@@ -111,6 +125,7 @@ class Dataset:
     key: str
     path: str
     files: tuple[FileStat, ...]
+    part: Part | None = None
 
     @property
     def top(self) -> str:
@@ -162,17 +177,30 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True)
+class Rung:
+    """One rung of the ladder of evidence: what it asks, and what was found there."""
+
+    asks: str
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a format says of a dataset, with the sentences that say why.
 
     ``recheck_s`` is the quiet time still to pass before the verdict can change although no file
-    does; None where only a change of the files can change it.
+    does; None where only a change of the files can change it.  ``awaits`` says what would end the wait of a growing
+    dataset.  ``ladder`` is every rung with its finding.  ``by_quiescence`` is true where nothing but silence says that
+    this is the end.
     """
 
     kind: VerdictKind
     evidence: tuple[str, ...]
     frames: Frames | None = None
     recheck_s: float | None = None
+    awaits: str = ""
+    ladder: tuple[Rung, ...] = ()
+    by_quiescence: bool = False
 
     @property
     def sentence(self) -> str:
@@ -186,11 +214,16 @@ class Quiet:
 
     ``quiet_s`` is the time for which its fingerprint has not changed by our own monotonic clock
     (for a dry run: by the age of its newest file).  ``last_write_s`` is the age of the newest mtime
-    by the wall clock, for the sentence only.  ``latest_name`` is the name of the newest file.
+    by the wall clock, for the sentence only.  ``open_name`` is a member that a program on this machine holds open for
+    writing; ``writers_asked`` is true where that could be asked at all.  ``next_name`` is a newer dataset of the same
+    format in the same directory.
     """
 
     quiet_s: float
     last_write_s: float
+    open_name: str | None = None
+    writers_asked: bool = False
+    next_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """What every format must be able to do.
 
-A format is one file and one line in :data:`depositd.formats.FORMATS`.  Of its five methods only *probe* does
+A format is one file and one line in :data:`depositd.formats.FORMATS`.  Of its methods only *probe* does
 I/O; the others decide on values, so each can be tested with nothing but values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from depositd.model import Dataset, FileStat, Listing, Metadata, Probe, Quiet, Terms, Verdict
@@ -22,12 +23,29 @@ class ContentCheck(Protocol):
         """After the last byte: None, or a clause that names what is wrong."""
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """One row of the table of formats in ``daemon/README.md``.
+
+    ``metadata`` are keys of :mod:`depositd.formats.facts` that the headers of this kind can give.
+    """
+
+    kind: str
+    grouping: str
+    completion: str
+    metadata: tuple[str, ...] = ()
+
+
 class Format(Protocol):
     """One kind of acquisition on disk."""
 
     @property
     def name(self) -> str:
         """The name that rules use (``format: frames``)."""
+
+    @property
+    def about(self) -> Sequence[About]:
+        """What the format can do, one row for each kind of file that it reads."""
 
     def claims(self, directory: str) -> bool:
         """Say whether a directory (relative path) is a dataset by itself, judged by its name alone.
@@ -40,6 +58,16 @@ class Format(Protocol):
 
         Entries that are not regular files but carry a member's name belong to the dataset, so that
         *judge* can refuse them by name.
+
+        Grouping is *local*: whether and where a file (or a tree) belongs follows from its own name alone, never from
+        its neighbours, so a watcher groups what is new and adds it to what it knows.
+        """
+
+    def split(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Sequence[Dataset]:
+        """Return the datasets that a group turns out to be once headers are read; most often itself alone.
+
+        The parts hold all of its files, the first one keeps its key, and each of the others has a key of its own that
+        does not change while files come.
         """
 
     def probe(self, path: str, stat: FileStat) -> Probe | None:
@@ -57,3 +85,19 @@ class Format(Protocol):
 
     def content_check(self, name: str) -> ContentCheck | None:
         """Return a fresh check for a member by its file name, or None where the format carries no checksum."""
+
+
+class Defaults:
+    """What most formats answer to the questions that only some of them are asked."""
+
+    def claims(self, directory: str) -> bool:
+        """Return False: the dataset shares its directory with anything else."""
+        return False
+
+    def split(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Sequence[Dataset]:
+        """Return the dataset alone: its files belong together whatever their headers say."""
+        return (dataset,)
+
+    def content_check(self, name: str) -> ContentCheck | None:
+        """Return None: the format carries no documented checksum."""
+        return None

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from depositd.formats import eiger_files, facts
-from depositd.formats.base import ContentCheck
+from depositd.formats.base import About, Defaults
 from depositd.formats.hdf5 import OPEN_FACT, probe_hdf5
 from depositd.formats.ladder import LONG_QUIET_S, Findings, Shortfall, broken_sentence, count_unread, decide
 from depositd.formats.names import is_temporary
@@ -44,14 +44,18 @@ _FLOOR_FILES = 10
 _DEFAULT_IMAGES_PER_FILE = 1000
 
 
-class Eiger:
+class Eiger(Defaults):
     """A master with its data files."""
 
     name = "eiger"
-
-    def claims(self, directory: str) -> bool:
-        """Return False: a master shares its directory with anything else."""
-        return False
+    about = (
+        About(
+            "Eiger HDF5 (DECTRIS, Diamond)",
+            "the master's stem: master, data files, .nxs, _meta.h5",
+            "frames in closed data files = nimages * ntrigger, or NXmx end_time; else quiescence",
+            facts.KEYS,
+        ),
+    )
 
     def group(self, listing: Listing) -> Iterable[Dataset]:
         """Group masters and data files by their common stem."""
@@ -84,10 +88,6 @@ class Eiger:
         """Return what the master says, and the number of frames that are there."""
         said = _master_facts(dataset, probes)
         return facts.metadata_of(said) | {"frames": _present(dataset, probes, said)}
-
-    def content_check(self, name: str) -> ContentCheck | None:
-        """Return None: HDF5 keeps its checksums per chunk, behind the library."""
-        return None
 
 
 def _is_master(name: str) -> bool:

@@ -12,12 +12,15 @@ from collections.abc import Callable
 from typing import IO
 
 from depositd.formats import cbf, marccd, smv
-from depositd.formats.base import ContentCheck
+from depositd.formats.base import About, ContentCheck
 from depositd.formats.image import ImageHeader, NeedsMore
 from depositd.formats.packed import BLOCK_BYTES, PackedCheck, Unpacked
 from depositd.formats.reading import Malformed, ReadAt, ends_early, guarded, probe_file, reader
 from depositd.model import Probe
 
+ABOUT = (
+    About("miniCBF, full CBF, SMV, marCCD", "prefix, suffix and compression of numbered names", "every frame whole"),
+)
 HEAD_BYTES = 8192
 LONGEST_HEAD_BYTES = cbf.LONGEST_HEADER_BYTES
 MOST_EXPANDED_BYTES = 1 << 30

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from depositd.formats import facts, frame_probe, series
-from depositd.formats.base import ContentCheck
+from depositd.formats.base import ContentCheck, Defaults
 from depositd.formats.ladder import Findings, Shortfall, broken_sentence, count_unread, decide
 from depositd.formats.names import is_temporary
 from depositd.model import (
@@ -55,14 +55,11 @@ class _Numbered:
     file: FileStat
 
 
-class FrameSeries:
+class FrameSeries(Defaults):
     """A numbered series of single-image files."""
 
     name = "frames"
-
-    def claims(self, directory: str) -> bool:
-        """Return False: frames share their directory with anything else."""
-        return False
+    about = frame_probe.ABOUT
 
     def group(self, listing: Listing) -> Iterable[Dataset]:
         """Group frames by prefix, suffix and digits' width."""

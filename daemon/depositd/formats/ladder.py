@@ -4,16 +4,21 @@ Theory of operation
 -------------------
 A format looks at a dataset and states its :class:`Findings`, none of which depends on the time: what it
 counted, what proves the end, and what is lacking.  :func:`decide` adds the time.  It climbs, and stops
-at the first rung that holds:
+at the first step that holds:
 
 1. a member that is no regular file: ``corrupt`` once settled;
-2. a marker that the rule asks for and that is not there: ``growing``, after an hour ``aborted``;
-3. something is lacking: the shortfall's own verdict, after the time that a writer at work might need;
-4. the format proves the end, or the marker is there: ``complete`` once settled;
-5. nothing but silence: ``complete by quiescence``, after the format's own quiet time.
+2. a member that a program here holds open for writing: ``growing``;
+3. a marker that the rule asks for and that is not there: ``growing``, after an hour ``aborted``;
+4. something is lacking: the shortfall's own verdict, after the time that a writer at work might need;
+5. the format proves the end, or the marker is there: ``complete`` once settled;
+6. nothing but silence: ``complete by quiescence``, after the format's own quiet time.
 
 Before its time has passed, each of these is ``growing``, and ``recheck_s`` says how long that still is.
-``settle`` is the floor of every wait.  A marker that is there ends all longer waits.
+``settle`` is the floor of every wait.  A marker that is there ends all longer waits, and so does a newer dataset of
+the same instrument where the format says that this means the end.
+
+Every verdict carries the six rungs, from the format's own flag down to mere silence, each with its finding, for
+``depositd explain``.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from depositd.model import Dataset, FileKind, FileStat, Frames, Probe, Quiet, Terms, Verdict, VerdictKind
+from depositd.model import Dataset, FileKind, FileStat, Frames, Probe, Quiet, Rung, Terms, Verdict, VerdictKind
 from depositd.units import printable, show_count, show_duration
 
 LONG_QUIET_S = 3600.0
@@ -44,6 +49,11 @@ class Findings:
     ``counted`` are sentences that hold in any case.  ``proven`` is true where the format itself, or the
     rule's count, says that this is the end.  ``quiet_s`` is the quiet time that counts as the end where
     nothing proves it.  ``unread`` is the number of members that should have a probe and have none.
+
+    ``flag`` (what the format's own flag says), ``agreement`` (how index and data agree in bytes) and ``count`` (how
+    many there are of how many) are the findings of the first three rungs, empty where the format has none.
+    ``awaits`` names what would end a wait at once.  ``ends_with_next`` is true where a newer dataset of the same
+    instrument means that this one has ended.
     """
 
     counted: tuple[str, ...]
@@ -52,10 +62,17 @@ class Findings:
     shortfall: Shortfall | None = None
     quiet_s: float = 0.0
     unread: int = 0
+    flag: str = ""
+    agreement: str = ""
+    count: str = ""
+    awaits: str = ""
+    ends_with_next: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Rung:
+class _Step:
+    """The step that holds, and the quiet seconds that it needs."""
+
     kind: VerdictKind
     reasons: tuple[str, ...]
     needs_s: float
@@ -65,46 +82,96 @@ class _Rung:
 def decide(dataset: Dataset, findings: Findings, quiet: Quiet, terms: Terms) -> Verdict:
     """Return the verdict on a dataset from what was found, how quiet it is and what the rule asks."""
     written = f"last write {_ago(quiet.last_write_s)}"
+    part = (dataset.part.why,) if dataset.part else ()
+    counted = (*findings.counted, *part)
     if findings.unread:
         reason = f"{show_count(findings.unread, 'file')} not read yet"
-        evidence = (*findings.counted, reason, written)
-        return Verdict(VerdictKind.GROWING, evidence, findings.frames, max(terms.settle_s, 1.0))
-    rung = _rung(dataset, findings, terms)
-    silence = f"quiet for {show_duration(quiet.quiet_s)} (needs {show_duration(rung.needs_s)})"
-    if quiet.quiet_s < rung.needs_s:
-        evidence = (*findings.counted, *rung.reasons, silence, written)
-        return Verdict(VerdictKind.GROWING, evidence, findings.frames, rung.needs_s - quiet.quiet_s)
-    reasons = (f"complete by quiescence: {silence}",) if rung.by_quiescence else rung.reasons
-    return Verdict(rung.kind, (*findings.counted, *reasons, written), findings.frames)
+        wait_s = max(terms.settle_s, 1.0)
+        ladder = _ladder(findings, quiet, terms, terms.settle_s)
+        awaits = "headers that can be read"
+        return Verdict(VerdictKind.GROWING, (*counted, reason, written), findings.frames, wait_s, awaits, ladder)
+    step = _step(dataset, findings, quiet, terms)
+    ladder = _ladder(findings, quiet, terms, step.needs_s)
+    silence = _silence(quiet, step.needs_s)
+    if quiet.open_name is not None and not _special(dataset.files):
+        reason = f"{printable(quiet.open_name)} is open for writing"
+        evidence = (*counted, reason, written)
+        awaits = "that its writer closes it"
+        return Verdict(VerdictKind.GROWING, evidence, findings.frames, terms.settle_s, awaits, ladder)
+    if quiet.quiet_s < step.needs_s:
+        evidence = (*counted, *step.reasons, silence, written)
+        left_s = step.needs_s - quiet.quiet_s
+        awaits = _awaits(findings, terms, left_s)
+        return Verdict(VerdictKind.GROWING, evidence, findings.frames, left_s, awaits, ladder)
+    reasons = (f"complete by quiescence: {silence}",) if step.by_quiescence else step.reasons
+    evidence = (*counted, *reasons, written)
+    return Verdict(step.kind, evidence, findings.frames, None, "", ladder, step.by_quiescence)
 
 
-def _rung(dataset: Dataset, findings: Findings, terms: Terms) -> _Rung:
-    """Return the rung that holds, and the quiet seconds that it needs."""
+def _silence(quiet: Quiet, needs_s: float) -> str:
+    return f"quiet for {show_duration(quiet.quiet_s)} (needs {show_duration(needs_s)})"
+
+
+def _awaits(findings: Findings, terms: Terms, left_s: float) -> str:
+    """Say what would end the wait: more data, a marker, or so much more silence."""
+    wanted = [findings.awaits] if findings.awaits else []
+    if terms.marker_pattern is not None and not terms.marker_present:
+        wanted.append(f"a file matching {printable(terms.marker_pattern)}")
+    return " or ".join((*wanted, f"{show_duration(left_s)} more without any change"))
+
+
+def _ladder(findings: Findings, quiet: Quiet, terms: Terms, needs_s: float) -> tuple[Rung, ...]:
+    """Return every rung with its finding, the strongest evidence first."""
+    flag = findings.flag or "the format has none that could be read"
+    if terms.marker_pattern is not None:
+        there = "is there" if terms.marker_present else "is not there yet"
+        marker = f"the marker {printable(terms.marker_pattern)} {there}"
+        flag = f"{marker}; {findings.flag}" if findings.flag else marker
+    asked = "none on this machine (a writer elsewhere cannot be seen)" if quiet.writers_asked else "could not be asked"
+    writer = f"{printable(quiet.open_name)} is open for writing" if quiet.open_name else asked
+    follows = f"{printable(quiet.next_name)} has begun" if quiet.next_name else "none has begun"
+    if not findings.ends_with_next:
+        follows += ", which says nothing here: series can take turns"
+    return (
+        Rung("an explicit flag", flag),
+        Rung("index and data agree", findings.agreement or "the format has no index that could be compared"),
+        Rung("the expected count", findings.count or "nothing says how many there should be"),
+        Rung("no open writer", writer),
+        Rung("a newer dataset of the same instrument", follows),
+        Rung("nothing changes", _silence(quiet, needs_s)),
+    )
+
+
+def _step(dataset: Dataset, findings: Findings, quiet: Quiet, terms: Terms) -> _Step:
+    """Return the step that holds, and the quiet seconds that it needs."""
     settle_s = terms.settle_s
     if special := _special(dataset.files):
-        return _Rung(VerdictKind.CORRUPT, (special,), settle_s)
+        return _Step(VerdictKind.CORRUPT, (special,), settle_s)
     shortfall = findings.shortfall
     waits_s = (settle_s, shortfall.after_s if shortfall else findings.quiet_s)
     if terms.marker_pattern is not None and not terms.marker_present:
         return _without_marker(terms.marker_pattern, shortfall, max(*waits_s, LONG_QUIET_S))
-    needs_s = settle_s if terms.marker_present else max(waits_s)
+    followed = findings.ends_with_next and quiet.next_name is not None
+    needs_s = settle_s if terms.marker_present or followed else max(waits_s)
     if shortfall is not None:
-        return _Rung(shortfall.kind, (shortfall.sentence,), needs_s)
+        return _Step(shortfall.kind, (shortfall.sentence,), needs_s)
+    reasons: tuple[str, ...] = ()
     if terms.marker_present:
-        marker = f"a file matching {printable(terms.marker_pattern or 'the marker')} is there"
-        return _Rung(VerdictKind.COMPLETE, (marker,), settle_s)
-    if findings.proven:
-        return _Rung(VerdictKind.COMPLETE, (), settle_s)
-    return _Rung(VerdictKind.COMPLETE, (), needs_s, by_quiescence=True)
+        reasons = (f"a file matching {printable(terms.marker_pattern or 'the marker')} is there",)
+    elif followed and not findings.proven:
+        reasons = (f"{printable(quiet.next_name or '')} has begun on the same instrument",)
+    elif not findings.proven:
+        return _Step(VerdictKind.COMPLETE, (), needs_s, by_quiescence=True)
+    return _Step(VerdictKind.COMPLETE, reasons, settle_s)
 
 
-def _without_marker(pattern: str, shortfall: Shortfall | None, needs_s: float) -> _Rung:
+def _without_marker(pattern: str, shortfall: Shortfall | None, needs_s: float) -> _Step:
     reasons: tuple[str, ...] = (f"no file matching {printable(pattern)} yet",)
     if shortfall is not None:
         reasons = (shortfall.sentence, *reasons)
         if shortfall.kind is VerdictKind.CORRUPT:
-            return _Rung(VerdictKind.CORRUPT, reasons, needs_s)
-    return _Rung(VerdictKind.ABORTED, reasons, needs_s)
+            return _Step(VerdictKind.CORRUPT, reasons, needs_s)
+    return _Step(VerdictKind.ABORTED, reasons, needs_s)
 
 
 def _special(files: Iterable[FileStat]) -> str | None:

@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Iterable, Mapping
 
-from depositd.formats.base import ContentCheck
+from depositd.formats.base import About, Defaults
 from depositd.formats.ladder import Findings, Shortfall, broken_sentence, count_unread, decide
 from depositd.formats.names import is_temporary
 from depositd.formats.reading import probe_file
@@ -34,14 +34,11 @@ _INLINE_BYTES = 4096
 """Below one block a file may need no block of its own."""
 
 
-class PlainFile:
+class PlainFile(Defaults):
     """Every file is a dataset of its own; temporary names of copying programs are left out."""
 
     name = "file"
-
-    def claims(self, directory: str) -> bool:
-        """Return False: this format is about files."""
-        return False
+    about = (About("any file", "one file", "a marker, else quiescence"),)
 
     def group(self, listing: Listing) -> Iterable[Dataset]:
         """Return one dataset for each file."""
@@ -64,12 +61,8 @@ class PlainFile:
         """Return nothing: the file is not understood."""
         return {}
 
-    def content_check(self, name: str) -> ContentCheck | None:
-        """Return None: nothing is known of the content."""
-        return None
 
-
-class PlainDirectory:
+class PlainDirectory(Defaults):
     """Every directory tree that a rule selects is a dataset.
 
     The format claims nothing by itself, since any directory could be one: the rule's globs say which
@@ -77,10 +70,7 @@ class PlainDirectory:
     """
 
     name = "directory"
-
-    def claims(self, directory: str) -> bool:
-        """Return False: only a rule's globs select directories."""
-        return False
+    about = (About("any directory", "one directory tree that a glob names", "a marker, a count, else quiescence"),)
 
     def group(self, listing: Listing) -> Iterable[Dataset]:
         """Return one dataset for each tree that holds anything."""
@@ -106,16 +96,14 @@ class PlainDirectory:
             proven=present == expected,
             shortfall=_broken(dataset, probes) or short,
             unread=count_unread(dataset.files, probes),
+            count="" if expected is None else _files_of(present, expected),
+            awaits=show_count(expected - present, "more file") if expected is not None and present < expected else "",
         )
         return decide(dataset, findings, quiet, terms)
 
     def metadata(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Metadata:
         """Return nothing: the files are not understood."""
         return {}
-
-    def content_check(self, name: str) -> ContentCheck | None:
-        """Return None: nothing is known of the content."""
-        return None
 
 
 def _files_of(present: int, expected: int | None) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from depositd.formats import facts, thermo_header
-from depositd.formats.base import ContentCheck
+from depositd.formats.base import About, Defaults
 from depositd.formats.ladder import LONG_QUIET_S, Findings, Shortfall, broken_sentence, count_unread, decide
 from depositd.formats.names import is_temporary
 from depositd.formats.reading import ReadAt, guarded, hole_bytes, probe_file, reader
@@ -30,14 +30,18 @@ _MOSTLY_WRITTEN = 0.9
 """A copying program may leave holes for zeros: at most 3 % of the finished files at hand could be such holes."""
 
 
-class ThermoRaw:
+class ThermoRaw(Defaults):
     """One ``.raw`` file."""
 
     name = "thermo-raw"
-
-    def claims(self, directory: str) -> bool:
-        """Return False: a ``.raw`` directory is another maker's."""
-        return False
+    about = (
+        About(
+            "Thermo .raw",
+            "one file",
+            "the header's acquisition flag is 0, with controllers and scans inside the file; else quiescence",
+            ("date", "run_time_min"),
+        ),
+    )
 
     def group(self, listing: Listing) -> Iterable[Dataset]:
         """Return one dataset for each ``.raw`` file."""
@@ -59,6 +63,8 @@ class ThermoRaw:
             proven="last_scan" in said,
             shortfall=_shortfall(dataset, probes, said),
             unread=count_unread(dataset.files, probes),
+            flag=_flag(said),
+            agreement=_agreement(said),
         )
         return decide(dataset, findings, quiet, terms)
 
@@ -66,10 +72,6 @@ class ThermoRaw:
         """Return the date and the run's length."""
         probe = probes.get(dataset.files[0].path)
         return facts.metadata_of(probe.facts) if probe else {}
-
-    def content_check(self, name: str) -> ContentCheck | None:
-        """Return None: the format carries no documented checksum."""
-        return None
 
 
 def probe_header(read_at: ReadAt, size_bytes: int, holes_bytes: int = 0) -> Probe:
@@ -82,6 +84,19 @@ def probe_header(read_at: ReadAt, size_bytes: int, holes_bytes: int = 0) -> Prob
         found = Probe(facts={"unknown": str(error)})
     # a hole can be filled through a memory map, which the time of the last write shows only late
     return Probe(found.problem, True, {**found.facts, "holes_bytes": holes_bytes}) if holes_bytes else found
+
+
+def _flag(said: Mapping[str, Any]) -> str:
+    """Return what the header says of its own acquisition (RFI + 20), where it could be read."""
+    if said.get("in_acquisition"):
+        return "its header says that acquisition goes on"
+    return "its header says that no acquisition goes on" if "last_scan" in said else ""
+
+
+def _agreement(said: Mapping[str, Any]) -> str:
+    if "last_scan" not in said:
+        return ""
+    return f"the run header and scans {said['first_scan']} to {said['last_scan']} lie inside the file"
 
 
 def _shortfall(dataset: Dataset, probes: Mapping[str, Probe], said: Mapping[str, Any]) -> Shortfall | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from depositd.formats import facts, waters_files
-from depositd.formats.base import ContentCheck
+from depositd.formats.base import About, Defaults
 from depositd.formats.ladder import LONG_QUIET_S, Findings, Shortfall, broken_sentence, count_unread, decide
 from depositd.formats.names import stem_of_directory
 from depositd.formats.reading import guarded, probe_file, reader
@@ -27,10 +27,18 @@ _SHORT_RUN = 0.95
 _STALLED_S = 600.0
 
 
-class WatersRaw:
+class WatersRaw(Defaults):
     """One ``.raw`` directory with everything below it."""
 
     name = "waters-raw"
+    about = (
+        About(
+            "Waters .raw",
+            "one directory with all below it",
+            "index and data agree in bytes, every function of the table, the planned run time; else quiescence",
+            ("instrument", "sample", "date", "run_time_min"),
+        ),
+    )
 
     def claims(self, directory: str) -> bool:
         """Say whether a directory's name ends in ``.raw``."""
@@ -67,10 +75,6 @@ class WatersRaw:
         last_min = _last_min(dataset, probes)
         return said | ({} if last_min is None else {"run_time_min": last_min})
 
-    def content_check(self, name: str) -> ContentCheck | None:
-        """Return None: the format carries no documented checksum."""
-        return None
-
 
 def _members(dataset: Dataset) -> dict[str, FileStat]:
     """Return the files directly in the directory, by upper-case name."""
@@ -106,7 +110,24 @@ def _findings(dataset: Dataset, probes: Mapping[str, Probe]) -> Findings:
         shortfall=shortfall,
         quiet_s=_STALLED_S if unknown_time else 0.0,
         unread=count_unread(dataset.files, probes),
+        agreement=_agreement(functions, unproven, shortfall),
+        count=_run_time(dataset, probes, members),
     )
+
+
+def _agreement(functions: list[str], unproven: list[str], shortfall: Shortfall | None) -> str:
+    if shortfall is not None:
+        return shortfall.sentence
+    proven = len(functions) - len(unproven)
+    return f"{proven} of {show_count(len(functions), 'function')} are as long as their index says" if proven else ""
+
+
+def _run_time(dataset: Dataset, probes: Mapping[str, Probe], members: Mapping[str, FileStat]) -> str:
+    """Return how far the last scan reaches into the planned run, where both are known."""
+    said, last_min = _facts_of(members.get("_INLET.INF"), probes), _last_min(dataset, probes)
+    if "planned_min" not in said or last_min is None:
+        return ""
+    return f"the last scan is at {facts.minutes_of(last_min, said['planned_min'])} planned"
 
 
 def _shortfall(
@@ -183,5 +204,4 @@ def _short_run(dataset: Dataset, probes: Mapping[str, Probe], members: Mapping[s
         return None
     if last_min >= (said["planned_min"] - said["rounding_min"]) * _SHORT_RUN:
         return None
-    sentence = f"the last scan is at {facts.minutes_of(last_min, said['planned_min'])} planned"
-    return Shortfall(VerdictKind.TRUNCATED, sentence, _STALLED_S)
+    return Shortfall(VerdictKind.TRUNCATED, _run_time(dataset, probes, members), _STALLED_S)
