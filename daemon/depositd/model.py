@@ -86,11 +86,16 @@ class Listing:
     ``directory`` is relative to the root (``""`` is the root).  ``files`` are the directory's own
     entries that are not directories, sorted by path.  ``trees`` maps each sub-directory that is a
     dataset by itself to all entries below it, sorted by path.
+
+    A ``partial`` listing says what a look found different from the look before it: ``files`` are those that came or
+    changed, ``vanished`` those that went (as they were last seen); its ``trees`` are whole all the same.
     """
 
     directory: str
     files: tuple[FileStat, ...] = ()
     trees: Mapping[str, tuple[FileStat, ...]] = field(default_factory=dict)
+    vanished: tuple[FileStat, ...] = ()
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,11 @@ def show_duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def show_period(seconds: float) -> str:
+    """Return the time between two frames: ``2 ms``, ``0.1 s``, ``60 s``."""
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.095 else show_duration(seconds)
+
+
 def show_size(size_bytes: float) -> str:
     """Return a size with three significant digits in decimal units, as disks and networks are sold."""
     if size_bytes < 1000:

@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import lzma
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +14,23 @@ import fabio
 import h5py
 import numpy as np
 import pytest
-from format_files import cbf_bytes, marccd_bytes, scan_tree, smv_bytes, thermo_bytes, waters_files
+import zstandard
+from format_files import (
+    agilent_files,
+    bruker_bytes,
+    cbf_bytes,
+    mar345_bytes,
+    marccd_bytes,
+    oxford_bytes,
+    raxis_bytes,
+    scan_tree,
+    sciex_files,
+    smv_bytes,
+    thermo_bytes,
+    tiff_bytes,
+    waters_files,
+    write_bruker,
+)
 
 from depositd import formats
 from depositd.formats.facts import KEYS
@@ -24,6 +42,8 @@ from depositd.simulate.thermo import thermo_raw_bytes
 
 LONG_S = 1e6
 PIXELS = np.arange(600, dtype=np.int32).reshape(20, 30)
+COUNTS = np.random.default_rng(1).poisson(20, (64, 64)).astype(np.int32)
+COUNTS[3, 4], COUNTS[5, 6] = 300, 70_000
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,7 @@ class Case:
     write: Callable[[Path], None]
     vital: str
     by_auto: bool = True
+    signed: bool = True  # False where the vital file carries no signature: garbage can look like its beginning
 
 
 def frames_of(make: Callable[[int], bytes], suffix: str) -> Callable[[Path], None]:
@@ -62,6 +83,36 @@ def fabio_smv(root):
         image.write(str(root / f"lyso_1_{number:05}.img"))
 
 
+def fabio_bruker(version, data):
+    def write(root):
+        kind = fabio.bruker100image.Bruker100Image if version == 100 else fabio.brukerimage.BrukerImage
+        for number in range(1, 6):
+            header = {"NEXP": "1 0 32 0 0", "NFRAMES": "5", "NUMBER": str(number), "WAVELEN": "0.97 0.97 0.97"}
+            image = kind(data=data.copy(), header=header | {"CREATED": "21-Nov-2026 02:14:07"})
+            image.write(str(root / f"lyso_1_{number:05}.sfrm"))
+
+    return write
+
+
+def fabio_oxford(root):
+    for number in range(1, 6):
+        header = {"Time": "Sat Nov 21 02:14:07 2026", "Compression": "TY1", "Distance in mm": 55.0}
+        fabio.OXDimage.OxdImage(data=COUNTS.copy(), header=header).write(str(root / f"lyso_1_{number:05}.img"))
+
+
+def fabio_mar345(root):
+    for number in range(1, 6):
+        header = {"WAVELENGTH": "0.9795", "DISTANCE": "250", "DATE": "Sat Nov 21 02:14:07 2026"}
+        image = fabio.mar345image.Mar345Image(data=COUNTS.astype(np.uint32), header=header)
+        image.byteorder = fabio.fabioutils.ENDIANNESS.LITTLE
+        image.write(str(root / f"lyso_1_{number:03}.mar2300"))
+
+
+def fabio_tiff(root):
+    for number in range(1, 6):
+        fabio.tifimage.TifImage(data=PIXELS.astype(np.uint16)).write(str(root / f"lyso_1_{number:05}.tif"))
+
+
 def eiger(root, libver="earliest"):
     with h5py.File(root / "lyso_1_master.h5", "w", libver=libver) as master:
         detector = "entry/instrument/detector"
@@ -83,10 +134,43 @@ def eiger(root, libver="earliest"):
             data.attrs["image_nr_high"] = 4 * number
 
 
+def diamond(root):
+    """NXmx over a virtual stack, whose length is the only count, and the detector's own metadata beside it."""
+    layout = h5py.VirtualLayout((12, 20, 30), "u4")
+    for number in (1, 2, 3):
+        name = f"lyso_1_{number:06}.h5"
+        layout[4 * number - 4 : 4 * number] = h5py.VirtualSource(name, "data", (4, 20, 30))
+        with h5py.File(root / name, "w", libver="latest") as opened:
+            opened.create_dataset("data", data=np.full((4, 20, 30), number, "u4"), chunks=(1, 20, 30))
+    with h5py.File(root / "lyso_1.nxs", "w", libver="latest") as opened:
+        opened.create_virtual_dataset("entry/data/data", layout)
+        opened["entry/start_time"] = "2026-11-21T02:14:07"
+        opened["entry/end_time"] = "2026-11-21T02:15:07"
+        opened["entry/instrument/detector/pixel_mask"] = h5py.ExternalLink("lyso_1_meta.h5", "/mask")
+    with h5py.File(root / "lyso_1_meta.h5", "w", libver="latest") as opened:
+        opened["mask"] = np.zeros((20, 30), "u4")
+
+
 def waters_directory(root):
     (root / "lyso_1.raw").mkdir()
     for name, content in waters_files().items():
         (root / "lyso_1.raw" / name).write_bytes(content)
+
+
+def bruker_directory(root):
+    write_bruker(root / "lyso_1.d", frames=40)
+
+
+def agilent_directory(root):
+    for name, content in agilent_files().items():
+        path = root / "lyso_1.D" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def sciex(root):
+    for name, content in sciex_files().items():
+        (root / name).write_bytes(content)
 
 
 def plain_directory(root):
@@ -100,20 +184,55 @@ CASES = {
     "cbf by fabio": Case("frames", "lyso_1", fabio_cbf, "lyso_1_00003.cbf"),
     "cbf.gz": Case("frames", "lyso_1", packed(gzip.compress, ".cbf.gz"), "lyso_1_00003.cbf.gz"),
     "cbf.bz2": Case("frames", "lyso_1", packed(bz2.compress, ".cbf.bz2"), "lyso_1_00003.cbf.bz2"),
+    "cbf.xz": Case("frames", "lyso_1", packed(lzma.compress, ".cbf.xz"), "lyso_1_00003.cbf.xz"),
+    "cbf.zst": Case("frames", "lyso_1", packed(zstandard.compress, ".cbf.zst"), "lyso_1_00003.cbf.zst"),
     "smv": Case("frames", "lyso_1", frames_of(lambda n: smv_bytes(OSC_START=n / 2), ".img"), "lyso_1_00003.img"),
     "smv by fabio": Case("frames", "lyso_1", fabio_smv, "lyso_1_00003.img"),
     "marccd": Case("frames", "lyso_1", frames_of(lambda n: marccd_bytes(), ".mccd"), "lyso_1_00003.mccd"),
     "marccd as img": Case("frames", "lyso_1", frames_of(lambda n: marccd_bytes(), ".img"), "lyso_1_00003.img"),
+    "marccd as tif": Case("frames", "lyso_1", frames_of(marccd_bytes, ".tif"), "lyso_1_00003.tif"),
+    "tiff": Case("frames", "lyso_1", frames_of(tiff_bytes, ".tif"), "lyso_1_00003.tif"),
+    "tiff by fabio": Case("frames", "lyso_1", fabio_tiff, "lyso_1_00003.tif"),
+    "tiff.gz": Case(
+        "frames", "lyso_1", frames_of(lambda n: gzip.compress(tiff_bytes(n)), ".tiff.gz"), "lyso_1_00003.tiff.gz"
+    ),
+    "bigtiff": Case("frames", "lyso_1", frames_of(lambda n: tiff_bytes(n, big=True), ".tiff"), "lyso_1_00003.tiff"),
+    "raxis": Case("frames", "lyso_1", frames_of(raxis_bytes, ".osc"), "lyso_1_00003.osc"),
+    "raxis as img": Case("frames", "lyso_1", frames_of(raxis_bytes, ".img"), "lyso_1_00003.img"),
+    "bruker frames": Case("frames", "lyso_1", frames_of(bruker_bytes, ".sfrm"), "lyso_1_00003.sfrm"),
+    "bruker 100 by fabio": Case("frames", "lyso_1", fabio_bruker(100, COUNTS), "lyso_1_00003.sfrm"),
+    "bruker 86 by fabio": Case("frames", "lyso_1", fabio_bruker(86, COUNTS), "lyso_1_00003.sfrm"),
+    "oxford ty1": Case("frames", "lyso_1", frames_of(oxford_bytes, ".img"), "lyso_1_00003.img"),
+    "oxford ty1 by fabio": Case("frames", "lyso_1", fabio_oxford, "lyso_1_00003.img"),
+    "rodhypix ty6": Case(
+        "frames", "lyso_1", frames_of(lambda n: oxford_bytes(n, packing="TY6"), ".rodhypix"), "lyso_1_00003.rodhypix"
+    ),
+    "mar345": Case("frames", "lyso_1", frames_of(mar345_bytes, ".mar2300"), "lyso_1_00003.mar2300"),
+    "mar345 by fabio": Case("frames", "lyso_1", fabio_mar345, "lyso_1_003.mar2300"),
+    "mar345.bz2": Case(
+        "frames",
+        "lyso_1",
+        frames_of(lambda n: bz2.compress(mar345_bytes(n)), ".mar2300.bz2"),
+        "lyso_1_00003.mar2300.bz2",
+    ),
     "eiger": Case("eiger", "lyso_1", eiger, "lyso_1_data_000002.h5"),
     "eiger, latest": Case("eiger", "lyso_1", lambda root: eiger(root, "latest"), "lyso_1_data_000002.h5"),
     "eiger master": Case("eiger", "lyso_1", eiger, "lyso_1_master.h5"),
+    "diamond": Case("eiger", "lyso_1", diamond, "lyso_1_000002.h5"),
+    "diamond master": Case("eiger", "lyso_1", diamond, "lyso_1.nxs"),
     "thermo": Case(
         "thermo-raw",
         "lyso_1",
         lambda root: (root / "lyso_1.raw").write_bytes(thermo_bytes()),
         "lyso_1.raw",
     ),
-    "waters": Case("waters-raw", "lyso_1", waters_directory, "lyso_1.raw/_FUNC001.DAT"),
+    "waters": Case("waters-raw", "lyso_1", waters_directory, "lyso_1.raw/_FUNC001.DAT", signed=False),
+    "bruker": Case("bruker-d", "lyso_1", bruker_directory, "lyso_1.d/analysis.tdf"),
+    "bruker data": Case("bruker-d", "lyso_1", bruker_directory, "lyso_1.d/analysis.tdf_bin", signed=False),
+    "agilent": Case("agilent-d", "lyso_1", agilent_directory, "lyso_1.D/AcqData/Contents.xml"),
+    "agilent scans": Case("agilent-d", "lyso_1", agilent_directory, "lyso_1.D/AcqData/MSScan.bin"),
+    "agilent data": Case("agilent-d", "lyso_1", agilent_directory, "lyso_1.D/AcqData/MSPeak.bin"),
+    "sciex": Case("sciex", "lyso_1", sciex, "lyso_1.wiff"),
     "file": Case(
         "file",
         "lyso_1",
@@ -204,8 +323,8 @@ def test_an_empty_file_is_never_complete(checked, tmp_path):
 @pytest.mark.parametrize("garbage", [b"\0" * 70_000, bytes(range(256)) * 40, b"<html>login</html>"])
 def test_garbage_is_no_data(checked, garbage, tmp_path):
     path = tmp_path / checked.vital
-    # Waters data carry no signature: what is shorter than the index says could be their beginning
-    like_a_beginning = checked.format == "waters-raw" and len(garbage) < path.stat().st_size
+    # what is shorter than the index says could be the beginning of data that carry no signature
+    like_a_beginning = not checked.signed and len(garbage) < path.stat().st_size
     path.write_bytes(garbage)
     _dataset, _probes, verdict = look(tmp_path, checked.format)
     assert verdict.kind is (VerdictKind.TRUNCATED if like_a_beginning else VerdictKind.CORRUPT)
@@ -278,6 +397,31 @@ def test_hostile_names_stay_printable(tmp_path):
     assert "bad\\n\\x1b[31m\\xff_00001.cbf" in verdict.sentence
 
 
+# our files of documented bytes are what fabio reads, too
+
+
+def test_fabio_reads_our_raxis_and_mar345_with_the_same_values(tmp_path):
+    (tmp_path / "a_001.osc").write_bytes(raxis_bytes())
+    (tmp_path / "a_001.mar2300").write_bytes(mar345_bytes())
+    raxis, mar345 = (fabio.open(str(tmp_path / name)) for name in ("a_001.osc", "a_001.mar2300"))
+    ours = {name: formats.FORMATS["frames"].probe(str(tmp_path / name), None).facts for name in os.listdir(tmp_path)}
+    said = ours["a_001.osc"]
+    assert raxis.shape == (said["height_px"], said["width_px"]) == (20, 700)
+    assert (raxis.data == 5).all()
+    assert raxis.header["Wavelength"] == pytest.approx(said["wavelength_A"])
+    assert raxis.header["Crystal-to-detector Distance"] == said["distance_mm"]
+    assert raxis.header["Phi Oscillation Start"] == said["start_angle_deg"]
+    assert raxis.header["Exposure Time"] * 60 == said["exposure_s"]
+    assert raxis.header["Direct beam X position"] == said["beam_x_px"]
+    said = ours["a_001.mar2300"]
+    assert mar345.shape == (said["height_px"], said["width_px"]) == (320, 320)
+    assert mar345.data.max() == 70_000
+    assert (mar345.header["Wavelength"], mar345.header["Distance"]) == (said["wavelength_A"], said["distance_mm"])
+    assert mar345.header["StartPhi"] == said["start_angle_deg"]
+    assert mar345.header["EndPhi"] - mar345.header["StartPhi"] == said["increment_deg"]
+    assert float(mar345.header["CENTER_Y"]) == said["beam_y_px"]
+
+
 # HDF5, which only a library reads in full
 
 
@@ -291,6 +435,8 @@ def test_eiger_metadata_and_counts(tmp_path):
         "wavelength_A": 0.9795,
         "distance_mm": 250.0,
         "frame_period_s": 0.01,
+        "width_px": 30,
+        "height_px": 20,
         "frames": 12,
     }
 
@@ -372,7 +518,15 @@ def test_a_thermo_file_that_got_its_size_before_its_content_is_waited_for(tmp_pa
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(("place", "format_name", "count"), [("thermo", "thermo-raw", 2), ("waters", "waters-raw", 2)])
+@pytest.mark.parametrize(
+    ("place", "format_name", "count"),
+    [
+        ("thermo", "thermo-raw", 2),
+        ("waters", "waters-raw", 2),
+        ("bruker", "bruker-d", 1),
+        ("agilent", "agilent-d", 1),
+    ],
+)
 def test_real_acquisitions_are_complete_and_proven(real_data, place, format_name, count):
     root = real_data / place
     datasets = formats.group(scan_tree(root), "auto")
@@ -384,7 +538,7 @@ def test_real_acquisitions_are_complete_and_proven(real_data, place, format_name
         verdict = form.judge(dataset, probes, Quiet(41, 41), Terms(30))
         assert verdict.kind is VerdictKind.COMPLETE
         assert "quiescence" not in verdict.sentence
-        assert form.metadata(dataset, probes)["date"]
+        assert form.metadata(dataset, probes)["run_time_min"]
 
 
 @pytest.mark.real_data
@@ -429,6 +583,31 @@ def test_a_real_file_whose_rest_was_never_written_is_truncated(real_data, name, 
             else:
                 opened.write(bytes(len(content) - opened.tell()))
         assert look(tmp_path, "auto")[2].kind is VerdictKind.TRUNCATED, share
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bruker/dia_test.d/analysis.tdf",
+        "bruker/dia_test.d/analysis.tdf_bin",
+        "agilent/yellow.D/AcqData/MSScan.bin",
+        "agilent/yellow.D/AcqData/MSPeak.bin",
+        "agilent/yellow.D/AcqData/Contents.xml",
+    ],
+)
+def test_a_real_directory_with_a_file_cut_short_is_never_complete(real_data, name, tmp_path):
+    place, directory, inside = name.split("/", 2)
+    shutil.copytree(real_data / place / directory, tmp_path / directory, copy_function=shutil.copyfile)
+    path = tmp_path / directory / inside
+    path.parent.chmod(0o755)
+    content = path.read_bytes()
+    for keep in (0, len(content) // 3, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:keep])
+        assert look(tmp_path, "auto")[2].kind is VerdictKind.TRUNCATED, keep
+    for start in (len(content) // 3, len(content) - 5000):
+        path.write_bytes(content[: max(start, 1)] + bytes(len(content) - max(start, 1)))
+        assert look(tmp_path, "auto")[2].kind in (VerdictKind.TRUNCATED, VerdictKind.CORRUPT), start
 
 
 # what our own simulated instruments write

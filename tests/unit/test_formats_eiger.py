@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from depositd.formats import FORMATS, group
 from depositd.formats.hdf5 import OPEN_FACT, check_closed
 from depositd.formats.reading import Malformed
-from depositd.model import Probe, Quiet, Terms, VerdictKind
+from depositd.model import FileStat, Listing, Probe, Quiet, Terms, VerdictKind
 
 EIGER = FORMATS["eiger"]
 MASTER = "x_1_master.h5"
@@ -52,13 +52,40 @@ def test_names():
         "x_1": [data(1), MASTER],
         "y": ["y_000001.h5", "y_master.h5"],
         "z": ["z_data_000001.h5"],
+        "u": ["u_meta.h5"],
     }
     assert {d.path for d in found} == {"run1"}
 
 
-def test_a_nexus_master_joins_its_data_and_makes_no_dataset_alone():
-    (dataset,) = group(listing_of("i03_1.nxs", "i03_1_meta.h5", "i03_1_000001.h5", "other.nxs"), "eiger")
-    assert [file.name for file in dataset.files] == ["i03_1.nxs", "i03_1_000001.h5", "i03_1_meta.h5"]
+def test_diamonds_names_share_a_stem_and_a_nexus_master_may_stand_alone():
+    names = ("i03_1.nxs", "i03_1_meta.h5", "i03_1_000001.h5", "I03_1_master.h5", "i03_1_master.H5", "other.NXS")
+    found = group(listing_of(*names), "eiger")
+    assert {d.name: sorted(file.name for file in d.files) for d in found} == {
+        "i03_1": ["i03_1.nxs", "i03_1_000001.h5", "i03_1_master.H5", "i03_1_meta.h5"],
+        "I03_1": ["I03_1_master.h5"],
+        "other": ["other.NXS"],
+    }
+
+
+names = st.builds(
+    "{}{}".format,
+    st.sampled_from(["x", "x_1", "x_000001", "x_data", "x_master"]),
+    st.sampled_from(["_master.h5", ".nxs", "_meta.h5", "_data_000001.h5", "_000002.h5", ".h5", ".cbf", "_MASTER.H5"]),
+)
+
+
+@given(st.sets(names), st.sets(names))
+def test_grouping_is_local(some, others):
+    """What a file belongs to follows from its own name: groups of all files are the groups of any parts, merged."""
+
+    def groups(found):
+        listing = listing_of(*sorted(found)) if found else Listing("run1")
+        return {d.key: {file.name for file in d.files} for d in EIGER.group(listing)}
+
+    merged = groups(some)
+    for key, files in groups(others).items():
+        merged[key] = merged.get(key, set()) | files
+    assert groups(some | others) == merged
 
 
 def test_all_frames_in_closed_files_are_complete_once_settled():
@@ -123,11 +150,137 @@ def test_a_broken_file_is_corrupt_and_named():
     assert f"{data(2)} ends 9 bytes early" in judged.evidence
 
 
-@pytest.mark.parametrize("link", ["/data/other/x_data_000001.h5", "../x_data_000001.h5", "sub/x_data_000001.h5"])
+@pytest.mark.parametrize("link", ["/data/other/x_data_000001.h5", "../x_data_000001.h5", "../../../x.h5", ".."])
 def test_a_link_that_leaves_the_directory_is_refused_by_name(link):
     judged = judge(600, whole(**{MASTER: master(links=[link])}))
     assert judged.kind is VerdictKind.CORRUPT
     assert f"the master links to {link}, outside the dataset's directory" in judged.evidence
+
+
+def test_a_link_to_a_directory_below_says_which_rule_would_take_it():
+    judged = judge(30, {MASTER: master(links=[f"data/{data(1)}"])})
+    assert judged.kind is VerdictKind.CORRUPT
+    assert f"the master links to data/{data(1)}, in a directory below it" in judged.sentence
+    assert "gather:" in judged.sentence
+
+
+def gathered(links, *paths):
+    """Judge files of several directories that a rule takes together."""
+    files = tuple(FileStat(path, 9, 1) for path in paths)
+    (dataset,) = EIGER.group(Listing("run1", files))
+    probes = {path: counted() for path in paths}
+    probes["run1/m/x_1_master.h5"] = master(links=links)
+    return EIGER.judge(dataset, probes, Quiet(600, 600), Terms(30.0))
+
+
+def test_links_are_compared_by_their_way_from_the_master():
+    links = [f"../data/{data(n)}" for n in (1, 2, 3)]
+    paths = ["run1/m/x_1_master.h5", *(f"run1/data/{data(n)}" for n in (1, 2, 3))]
+    assert gathered(links, *paths).kind is VerdictKind.COMPLETE
+    judged = gathered(links, *paths[:-1])
+    assert judged.kind is VerdictKind.ABORTED
+    assert f"{data(3)} never came" in judged.evidence
+    assert gathered([f"../../data/{data(1)}"], *paths[:-1]).kind is VerdictKind.CORRUPT
+
+
+def test_two_masters_of_one_name_are_refused():
+    judged = gathered([], "run1/m/x_1_master.h5", "run1/n/x_1_master.h5")
+    assert judged.kind is VerdictKind.CORRUPT
+    assert "two masters, run1/m/x_1_master.h5 and run1/n/x_1_master.h5" in judged.sentence
+
+
+def test_an_absolute_link_is_found_beside_the_master_as_hdf5_does():
+    links = [f"/dev/shm/detector/{data(n)}" for n in (1, 2, 3)]
+    assert judge(30, whole(**{MASTER: master(links=links)})).kind is VerdictKind.COMPLETE
+
+
+def test_a_master_that_was_renamed_alone_is_refused():
+    judged = judge(30, {MASTER: master(links=["y_data_000001.h5"])})
+    assert judged.kind is VerdictKind.CORRUPT
+    assert "the master links to y_data_000001.h5, which by its name is no part of x_1" in judged.sentence
+
+
+def test_a_master_that_links_to_itself_awaits_images():
+    judged = judge(600, {MASTER: master(links=[MASTER, f"./{MASTER}"])})
+    assert judged.kind is VerdictKind.ABORTED
+    assert "no frame was written" in judged.evidence
+
+
+def test_data_files_that_no_link_names_count_only_where_they_are_needed():
+    stale = judge(30, whole(**{data(4): counted()}))
+    assert stale.kind is VerdictKind.COMPLETE
+    assert f"1 data file is not linked by the master, {data(4)} first" in stale.evidence
+    assert judge(30, whole(**{MASTER: master(files=1)})).kind is VerdictKind.COMPLETE
+
+
+def test_the_rungs_say_what_was_found_and_what_is_awaited():
+    judged = judge(30, {MASTER: master(), data(1): counted(98)})
+    assert judged.kind is VerdictKind.GROWING
+    assert judged.awaits.startswith("202 more frames in 2 more files or ")
+    findings = [rung.finding for rung in judged.ladder]
+    assert findings[:3] == [
+        "the master has no end_time (only NXmx has one, once it has finished)",
+        "1 of 3 linked files closed and as long as told",
+        "98 of 300 frames",
+    ]
+    writing = judge(30, whole(**{data(3): Probe("is still open for writing", retry=True, facts={OPEN_FACT: True})}))
+    assert writing.awaits.startswith(f"100 more frames, {data(3)} closed or ")
+    assert writing.ladder[1].finding == "2 of 3 linked files closed and as long as told"
+
+
+def test_end_time_is_the_flag_of_nexus():
+    judged = judge(30, whole(**{MASTER: master(expected=None, end_time="2026-11-21T02:14:07")}))
+    assert "2026-11-21T02:14:07: the acquisition has finished" in judged.ladder[0].finding
+
+
+def test_diamonds_two_masters_are_one_and_its_meta_file_is_awaited():
+    nexus = Probe(facts={"links": [data(1)], "also_links": ["x_1_meta.h5"], "own_frames": 0, "end_time": "now"})
+    plain = Probe(facts={"links": [data(1)], "expected_frames": 100, "own_frames": 0})
+    judged = judge(600, {MASTER: plain, "x_1.nxs": nexus, data(1): counted()})
+    assert judged.kind is VerdictKind.ABORTED
+    assert "x_1_meta.h5 never came" in judged.evidence
+    with_meta = {MASTER: plain, "x_1.nxs": nexus, "x_1_meta.h5": Probe(), data(1): counted()}
+    assert judge(30, with_meta).kind is VerdictKind.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("in_master", "in_file", "said"),
+    [
+        ({"width_px": 30}, {"image_width_px": 40}, f"images of {data(1)} are 40 pixels wide, but the master says 30"),
+        ({"height_px": 30}, {"image_height_px": 9}, f"images of {data(1)} are 9 pixels high, but the master says 30"),
+        ({"header_bits": 16}, {"image_bits": 32}, f"images of {data(1)} are 32 bits deep, but the master says 16"),
+    ],
+)
+def test_a_master_that_disagrees_with_the_images_is_corrupt(in_master, in_file, said):
+    probes = whole(**{MASTER: master(**in_master), data(1): Probe(facts={"frames": 100, **in_file})})
+    judged = judge(30, probes)
+    assert judged.kind is VerdictKind.CORRUPT
+    assert said in judged.evidence
+
+
+def test_data_files_of_two_sizes_are_corrupt():
+    sizes = {data(n): Probe(facts={"frames": 100, "image_width_px": 10 * n}) for n in (1, 2, 3)}
+    judged = judge(30, whole(**sizes))
+    assert judged.kind is VerdictKind.CORRUPT
+    assert f"images of {data(2)} are 20 pixels wide, but those of {data(1)} are 10" in judged.evidence
+
+
+def test_a_count_that_cannot_be_is_said_and_proves_nothing():
+    odd = "the master asks for an impossible number of frames (nimages 0, ntrigger 1)"
+    probes = whole(**{MASTER: master(expected=None, odd_count=odd)})
+    assert judge(599, probes).kind is VerdictKind.GROWING
+    judged = judge(600, probes)
+    assert judged.kind is VerdictKind.COMPLETE
+    assert odd in judged.evidence
+    assert judged.by_quiescence
+    none = judge(1000, {MASTER: master(expected=None, files=0, odd_count=odd)})
+    assert none.kind is VerdictKind.ABORTED
+    assert "no frame was written" in none.evidence
+
+
+def test_the_first_data_file_is_missed_too():
+    probes = {MASTER: master(expected=None, files=0), data(2): counted(), data(3): counted()}
+    assert "data file 1 missing" in judge(600, probes).evidence
 
 
 def test_a_hole_in_the_image_numbers_is_gapped():

@@ -9,13 +9,15 @@ FRAMES = FORMATS["frames"]
 
 def groups(*names, directory="run1"):
     found = group(listing_of(*names, directory=directory), "frames")
-    return {(d.name, d.key): [file.name for file in d.files] for d in found}
+    parts = [part for dataset in found for part in FRAMES.split(dataset, {})]
+    return {(d.name, d.key): [file.name for file in d.files] for d in parts}
 
 
 def series_of(numbers, interval_s=0.1, prefix="lyso_1_"):
     files = tuple(stat_of(f"run1/{prefix}{n:05}.cbf", mtime_s=1000 + n * interval_s) for n in numbers)
     (dataset,) = group(Listing("run1", files), "frames")
-    return dataset
+    (whole,) = FRAMES.split(dataset, {})
+    return whole
 
 
 def facts_of(number):
@@ -184,13 +186,14 @@ def test_a_broken_frame_is_named():
     assert judge(dataset, 29, probes, expected_frames=3).kind is VerdictKind.GROWING
 
 
-def test_a_frame_of_another_dataset_makes_the_series_corrupt():
+def test_one_frame_of_another_dataset_in_the_middle_makes_the_series_corrupt():
     dataset = series_of([1, 2, 3])
     probes = {file.path: Probe(facts=facts_of(n)) for n, file in enumerate(dataset.files, 1)}
-    probes[dataset.files[2].path] = Probe(facts=facts_of(3) | {"wavelength_A": 1.1})
+    probes[dataset.files[1].path] = Probe(facts=facts_of(2) | {"wavelength_A": 1.1})
+    assert FRAMES.split(dataset, probes) == [dataset]
     judged = judge(dataset, 30, probes)
     assert judged.kind is VerdictKind.CORRUPT
-    assert "the wavelength is 1.1 Å in frame 3, but 0.98 Å in frame 1" in judged.evidence
+    assert "the wavelength is 1.1 Å in frame 2, but 0.98 Å in frame 1" in judged.evidence
 
 
 def test_frames_not_read_yet_keep_the_series_growing():
@@ -207,7 +210,3 @@ def test_metadata_is_the_first_frames():
     assert (metadata["wavelength_A"], metadata["start_angle_deg"], metadata["frames"]) == (0.9795, 10.0, 2)
     assert "kind" not in metadata
     assert FRAMES.metadata(dataset, {}) == {"frames": 2}
-
-
-def test_a_compression_that_is_not_read_is_said():
-    assert "compressed with xz" in FRAMES.probe("/nowhere/x_1.cbf.xz", stat_of("x_1.cbf.xz")).problem

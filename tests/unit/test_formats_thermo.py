@@ -149,8 +149,8 @@ def test_little_allocated_space_is_only_said_since_file_systems_compress():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (thermo_bytes(version=99), "version 99 of the format is not known here"),
-        (thermo_bytes(acquiring=7), "its header cannot be followed"),
+        (thermo_bytes(version=99) + b"\2" * 20_000, "version 99 of the format is not known here"),
+        (thermo_bytes(acquiring=7) + b"\2" * 20_000, "its header cannot be followed"),
     ],
 )
 def test_what_is_not_understood_ends_by_quiescence_and_says_so(content, said):
@@ -158,6 +158,14 @@ def test_what_is_not_understood_ends_by_quiescence_and_says_so(content, said):
     assert judged.kind is VerdictKind.COMPLETE
     assert said in judged.sentence
     assert "complete by quiescence" in judged.sentence
+
+
+def test_a_small_file_that_is_not_understood_is_waited_for():
+    content = thermo_bytes(version=99)
+    assert judge(content, 3599).kind is VerdictKind.GROWING
+    judged = judge(content, 3600)
+    assert judged.kind is VerdictKind.TRUNCATED
+    assert "(finished ones have 30 KiB and more)" in judged.sentence
 
 
 def test_an_empty_file_is_never_done():

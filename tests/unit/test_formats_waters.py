@@ -41,7 +41,7 @@ def judge(files, quiet_s, **terms):
 def test_names():
     assert claims("q/a.raw", "waters-raw")
     assert claims("q/a.RAW", "auto")
-    assert not claims("q/a.d", "auto")
+    assert not claims("q/a.d", "waters-raw")
     assert not claims("q/.a.raw", "auto")
     dataset, _probes = dataset_and_probes(waters_files())
     assert (dataset.name, dataset.path, dataset.directory, dataset.top) == ("a", "q/a.raw", "q", "q/a.raw")
@@ -160,10 +160,20 @@ def test_without_a_planned_run_time_only_a_long_silence_ends_it(inlet):
 def test_high_resolution_data_end_by_quiescence_and_say_so():
     files = waters_files(functions=1)
     index = b"".join(struct.pack("<IIIfIH", scan * 1001, 7, 0, scan * 0.1, 0, 0) for scan in range(20))
-    judged = judge(files | {"_FUNC001.IDX": index}, 30)
+    judged = judge(files | {"_FUNC001.IDX": index, "_FUNC001.DAT": b"\7" * 20_020}, 30)
     assert judged.kind is VerdictKind.COMPLETE
     assert "_FUNC001 is not of the kind whose length can be checked" in judged.evidence
     assert "complete by quiescence" in judged.sentence
+
+
+def test_a_small_function_whose_length_nothing_proves_is_waited_for():
+    files = waters_files(functions=1)
+    index = b"".join(struct.pack("<IIIfIH", scan * 1001, 7, 0, scan * 0.1, 0, 0) for scan in range(20))
+    files |= {"_FUNC001.IDX": index}
+    assert judge(files, 3599).kind is VerdictKind.GROWING
+    judged = judge(files, 3600)
+    assert judged.kind is VerdictKind.TRUNCATED
+    assert "_FUNC001.DAT has only 240 B (finished ones have 2 KiB and more)" in judged.evidence
 
 
 def test_a_directory_without_functions_is_no_waters_data():

@@ -14,7 +14,7 @@ from depositd.config.globs import Globs, check_glob
 from depositd.config.raw import as_text, deliveries, destination_types, rules, value_at
 from depositd.config.wording import quoted
 
-_DIRECTORY_FORMATS = frozenset({"waters-raw", "frames", "eiger", "directory"})
+_DIRECTORY_FORMATS = frozenset({"waters-raw", "bruker-d", "agilent-d", "sciex", "frames", "eiger", "directory"})
 
 
 def cross_check(document: Document) -> Iterator[Finding]:

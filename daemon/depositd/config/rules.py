@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -12,10 +12,11 @@ from depositd.config.document import Scalar
 from depositd.config.sections import Metadata, Section, Surroundings
 from depositd.config.wording import nearest, quoted
 
-FormatName = Literal["auto", "frames", "eiger", "thermo-raw", "waters-raw", "file", "directory"]
-SUPPORTED_FORMATS = ("auto", "frames", "eiger", "thermo-raw", "waters-raw", "file", "directory")
+FormatName = Literal[
+    "auto", "frames", "eiger", "thermo-raw", "waters-raw", "bruker-d", "agilent-d", "sciex", "file", "directory"
+]
+SUPPORTED_FORMATS: tuple[str, ...] = get_args(FormatName)
 RULE_EXAMPLE = "{name: pilatus, watch: /data, format: auto, deliver: [vault]}"
-KNOWN_FORMATS = ("bruker-d", "agilent-d", "sciex")
 _LEVELS = {"zstd": (-7, 19), "gzip": (1, 9), "bzip2": (1, 9), "zip": (1, 9)}
 _WIDEST_LEVELS = _LEVELS["zstd"]
 
@@ -109,6 +110,7 @@ class Rule(Section):
     format: FormatName
     include: v.GlobList = ()
     exclude: v.GlobList = ()
+    gather: v.GlobList = ()
     settle_s: v.Duration = Field(default=30.0, alias="settle")
     expect: Expect | None = None
     marker: v.FileNameGlob | None = None
@@ -127,9 +129,6 @@ class Rule(Section):
     @classmethod
     def _supported(cls, value: Any) -> str:
         name = v.read_text(value)
-        supported = ", ".join(SUPPORTED_FORMATS)
-        if name in KNOWN_FORMATS:
-            raise ValueError(f"{name} is known, but not supported in this release (supported: {supported})")
         if name not in SUPPORTED_FORMATS:
             raise ValueError(f"{quoted(name)} is no format ({nearest(name, SUPPORTED_FORMATS)})")
         return name

@@ -1,17 +1,22 @@
 """Formats: what a dataset is on disk, and when it is whole.
 
-A format is one file and one line in :data:`FORMATS`.  Bruker ``.d``, Agilent ``.d`` and Sciex are not in this
-release: the config refuses those names.
+A format is one file and one line in :data:`FORMATS`.
+
+Bruker's and Agilent's directories both end in ``.d``: what lies in one decides.  Under ``auto`` one that shows neither
+kind of data yet is ``bruker-d``, where it waits for them in sight, and is Agilent's from the moment that it shows them.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from depositd.formats.agilent_d import AgilentD
 from depositd.formats.base import ContentCheck, Format
+from depositd.formats.bruker_d import BrukerD
 from depositd.formats.eiger import Eiger
 from depositd.formats.frames import FrameSeries
 from depositd.formats.plain import PlainDirectory, PlainFile
+from depositd.formats.sciex import Sciex
 from depositd.formats.thermo_raw import ThermoRaw
 from depositd.formats.waters_raw import WatersRaw
 from depositd.model import Dataset, Listing
@@ -23,12 +28,15 @@ FORMATS: dict[str, Format] = {
     "eiger": Eiger(),
     "thermo-raw": ThermoRaw(),
     "waters-raw": WatersRaw(),
+    "bruker-d": BrukerD(),
+    "agilent-d": AgilentD(),
+    "sciex": Sciex(),
     "file": PlainFile(),
     "directory": PlainDirectory(),
 }
 """Every format by the name that rules use."""
 
-AUTO: tuple[str, ...] = ("waters-raw", "eiger", "thermo-raw", "frames")
+AUTO: tuple[str, ...] = ("waters-raw", "bruker-d", "agilent-d", "eiger", "thermo-raw", "sciex", "frames")
 """The order in which ``format: auto`` asks; what one format takes is not offered to the next."""
 
 

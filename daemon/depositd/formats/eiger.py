@@ -4,44 +4,26 @@ The master appears when the detector is armed and says how many images were aske
 images come, the last one at the end.  After an abort the master links to files that never come.  So a dataset is
 complete where the frames in its closed data files are as many as the master says; a master alone means nothing.
 
-The master is ``P_master.h5`` (or ``P.nxs`` beside data files), data are ``P_data_000001.h5`` or ``P_000001.h5``, and
-``P_meta.h5`` belongs to it.  Links are read, never followed.
+A NeXus master (``P.nxs``, NXmx) may link to its data files, map them to one virtual stack, or hold the images
+itself; its ``end_time`` is there only once the acquisition has finished, and not after an abort.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from depositd.formats import eiger_files, facts
+from depositd.formats import eiger_checks, eiger_header, facts
 from depositd.formats.base import About, Defaults
+from depositd.formats.eiger_names import Role, parse_name
+from depositd.formats.eiger_series import Series, series_of
 from depositd.formats.hdf5 import OPEN_FACT, probe_hdf5
-from depositd.formats.ladder import LONG_QUIET_S, Findings, Shortfall, broken_sentence, count_unread, decide
-from depositd.formats.names import is_temporary
-from depositd.formats.series import missing_numbers
-from depositd.model import (
-    Dataset,
-    FileStat,
-    Frames,
-    Listing,
-    Metadata,
-    Probe,
-    Quiet,
-    Terms,
-    Verdict,
-    VerdictKind,
-)
-from depositd.units import printable, show_count, show_numbers
+from depositd.formats.ladder import Findings, count_unread, decide
+from depositd.model import Dataset, FileStat, Frames, Listing, Metadata, Probe, Quiet, Terms, Verdict
+from depositd.units import printable, show_count
 
-_MASTER = re.compile(r"(?P<stem>.+)_master\.h5", re.DOTALL)
-_NEXUS = re.compile(r"(?P<stem>.+)\.nxs", re.DOTALL)
-_META = re.compile(r"(?P<stem>.+)_meta\.h5", re.DOTALL)
-_DATA = re.compile(r"(?P<stem>.+?)(?:_data)?_(?P<number>[0-9]{6})\.h5", re.DOTALL)
-_SHORTEST_FLOOR_S = 600.0
-_FLOOR_FILES = 10
-_DEFAULT_IMAGES_PER_FILE = 1000
+_READERS = {Role.DATA: "data", Role.MASTER: "master", Role.NEXUS: "master", Role.META: "meta"}
 
 
 class Eiger(Defaults):
@@ -50,192 +32,116 @@ class Eiger(Defaults):
     name = "eiger"
     about = (
         About(
-            "Eiger HDF5 (DECTRIS, Diamond)",
-            "the master's stem: master, data files, .nxs, _meta.h5",
-            "frames in closed data files = nimages * ntrigger, or NXmx end_time; else quiescence",
-            facts.KEYS,
+            "Eiger HDF5 (DECTRIS, Diamond), NXmx",
+            "the stem: _master.h5, .nxs, data files, _meta.h5",
+            "frames in closed data files = nimages * ntrigger or the planned virtual stack, or NXmx end_time;"
+            " else quiescence",
+            eiger_header.KEYS,
         ),
     )
 
     def group(self, listing: Listing) -> Iterable[Dataset]:
-        """Group masters and data files by their common stem."""
+        """Group files by the stem that their names share."""
         groups: dict[str, list[FileStat]] = defaultdict(list)
-        joining: dict[str, list[FileStat]] = defaultdict(list)  # these make no dataset by themselves
         for file in listing.files:
-            if is_temporary(file.name):
-                continue
-            if match := _MASTER.fullmatch(file.name) or _DATA.fullmatch(file.name):
-                groups[match["stem"]].append(file)
-            elif match := _NEXUS.fullmatch(file.name) or _META.fullmatch(file.name):
-                joining[match["stem"]].append(file)
+            if (named := parse_name(file.name)) is not None:
+                groups[named.stem].append(file)
         for stem, files in groups.items():
-            members = tuple(sorted((*files, *joining[stem]), key=lambda file: file.path))
+            members = tuple(sorted(files, key=lambda file: file.path))
             yield Dataset(stem, self.name, listing.directory, stem, listing.directory, members)
 
     def probe(self, path: str, stat: FileStat) -> Probe | None:
         """Read the superblock, and of a closed file what it counts and links to."""
-        if _DATA.fullmatch(stat.name):
-            return probe_hdf5(path, eiger_files.data_facts)
-        if _is_master(stat.name):
-            return probe_hdf5(path, eiger_files.master_facts)
-        return probe_hdf5(path, eiger_files.other_facts)
+        named = parse_name(stat.name)
+        return probe_hdf5(path, _READERS[named.role] if named else "meta")
 
     def judge(self, dataset: Dataset, probes: Mapping[str, Probe], quiet: Quiet, terms: Terms) -> Verdict:
         """Judge by the master's count against the frames in closed data files."""
-        return decide(dataset, _findings(dataset, probes, terms), quiet, terms)
+        return decide(dataset, _findings(series_of(dataset, probes, terms)), quiet, terms)
 
     def metadata(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Metadata:
-        """Return what the master says, and the number of frames that are there."""
-        said = _master_facts(dataset, probes)
-        return facts.metadata_of(said) | {"frames": _present(dataset, probes, said)}
+        """Return what the master says, the images' size where it does not, and the number of frames there are."""
+        series = series_of(dataset, probes)
+        said = facts.metadata_of(_picture(series) | dict(series.header))
+        return said | {"frames": series.present}
 
 
-def _is_master(name: str) -> bool:
-    return _MASTER.fullmatch(name) is not None or _NEXUS.fullmatch(name) is not None
+def _picture(series: Series) -> dict[str, Any]:
+    told = [series.header, *(data.said for data in series.counted)]
+    said: Mapping[str, Any] = next((said for said in told if "image_width_px" in said), {})
+    return {key: said[f"image_{key}"] for key in ("width_px", "height_px") if f"image_{key}" in said}
 
 
-def _data_files(dataset: Dataset) -> list[FileStat]:
-    return [file for file in dataset.files if _DATA.fullmatch(file.name)]
-
-
-def _master_facts(dataset: Dataset, probes: Mapping[str, Probe]) -> Mapping[str, Any]:
-    """Return the facts of the ``_master.h5``, or of the ``.nxs`` where there is none."""
-    masters = [file for file in dataset.files if _is_master(file.name)]
-    for file in sorted(masters, key=lambda file: not _MASTER.fullmatch(file.name)):
-        if (probe := probes.get(file.path)) is not None and probe.facts:
-            return probe.facts
-    return {}
-
-
-def _data_facts(dataset: Dataset, probes: Mapping[str, Probe]) -> list[Mapping[str, Any]]:
-    return [probe.facts for file in _data_files(dataset) if (probe := probes.get(file.path)) is not None]
-
-
-def _present(dataset: Dataset, probes: Mapping[str, Probe], master: Mapping[str, Any]) -> int:
-    own = int(master.get("own_frames", 0))
-    return own + sum(int(said.get("frames", 0)) for said in _data_facts(dataset, probes))
-
-
-def _findings(dataset: Dataset, probes: Mapping[str, Probe], terms: Terms) -> Findings:
-    master = _master_facts(dataset, probes)
-    present = _present(dataset, probes, master)
-    expected = max((n for n in (master.get("expected_frames"), terms.expected_frames) if n is not None), default=None)
-    floor_s = _floor_s(dataset, probes, master, terms)
-    missing, missing_total = _missing_images(dataset, probes)
-    shortfall = (
-        _outside(master)
-        or _open(dataset, probes, floor_s)
-        or _broken(dataset, probes, floor_s)
-        or _no_master(dataset, floor_s)
-        or _absent_links(dataset, master, present, expected, floor_s)
-        or _holes(missing, missing_total, dataset, floor_s)
-        or _too_few(present, expected, floor_s)
-    )
+def _findings(series: Series) -> Findings:
+    present, expected = series.present, series.expected
+    missing, _total = eiger_checks.missing_images(series)
+    count = _count(present, expected)
     return Findings(
-        _counted(present, expected),
+        (count, *_remarks(series)),
         Frames(present, expected, missing),
-        proven=present == expected or (expected is None and present > 0 and "end_time" in master),
-        shortfall=shortfall,
-        quiet_s=floor_s,
-        unread=count_unread(dataset.files, probes),
+        proven=present == expected or (expected is None and present > 0 and "end_time" in series.header),
+        shortfall=eiger_checks.shortfall(series),
+        quiet_s=series.floor_s,
+        unread=count_unread(series.dataset.files, series.probes),
+        flag=_flag(series),
+        agreement=_agreement(series),
+        count=count if expected is not None else "",
+        awaits=_awaits(series),
     )
 
 
-def _floor_s(dataset: Dataset, probes: Mapping[str, Probe], master: Mapping[str, Any], terms: Terms) -> float:
-    """Return the quiet after which no further file will come: ten times what one data file takes, in seconds."""
-    counts = [int(said.get("frames", 0)) for said in _data_facts(dataset, probes)]
-    most = min(master.get("expected_frames") or _DEFAULT_IMAGES_PER_FILE, _DEFAULT_IMAGES_PER_FILE)
-    images_per_file = master.get("images_per_file") or max(counts, default=0) or most
-    frame_time_s = master.get("frame_period_s", 0.0)
-    fill_s = min(frame_time_s * images_per_file, LONG_QUIET_S) if frame_time_s > 0 else 0.0
-    return max(_FLOOR_FILES * fill_s, terms.settle_s, _SHORTEST_FLOOR_S)
-
-
-def _counted(present: int, expected: int | None) -> tuple[str, ...]:
+def _count(present: int, expected: int | None) -> str:
     if expected is None:
-        return (f"{present} {'frame' if present == 1 else 'frames'}",)
+        return show_count(present, "frame")
     if present > expected:
-        return (f"{present} frames, {expected} expected: {show_count(present - expected, 'frame')} too many",)
-    return (f"{present} of {expected} frames",)
+        return f"{present:,} frames, {expected:,} expected: {show_count(present - expected, 'frame')} too many"
+    return f"{present:,} of {show_count(expected, 'frame')}"
 
 
-def _outside(master: Mapping[str, Any]) -> Shortfall | None:
-    """Refuse links that leave the dataset's directory: an archive could not hold what they name."""
-    outside = [name for name in master.get("links", ()) if "/" in name]
-    if not outside:
-        return None
-    return Shortfall(
-        VerdictKind.CORRUPT, f"the master links to {printable(outside[0], 200)}, outside the dataset's directory"
-    )
+def _remarks(series: Series) -> tuple[str, ...]:
+    """Say what else stands out, whatever the verdict."""
+    remarks = [series.header["odd_count"]] if "odd_count" in series.header else []
+    uncounted = [data.file.name for data in series.counted if data.said.get("uncounted")]
+    if uncounted:
+        remarks.append(f"{printable(uncounted[0])} has too many chunks to count: its frames are those of its shape")
+    if series.spare:
+        verb, first = "is" if len(series.spare) == 1 else "are", printable(series.spare[0].file.name)
+        remarks.append(f"{show_count(len(series.spare), 'data file')} {verb} not linked by the master, {first} first")
+    return tuple(remarks)
 
 
-def _open(dataset: Dataset, probes: Mapping[str, Probe], floor_s: float) -> Shortfall | None:
-    for file in dataset.files:
-        if (probe := probes.get(file.path)) is not None and probe.facts.get(OPEN_FACT):
-            sentence = f"{printable(file.name)} {probe.problem}"
-            return Shortfall(VerdictKind.ABORTED, sentence, max(floor_s, LONG_QUIET_S))
-    return None
+def _flag(series: Series) -> str:
+    if "end_time" in series.header:
+        return f"the master has an end_time, {series.header['end_time']}: the acquisition has finished"
+    return "the master has no end_time (only NXmx has one, once it has finished)" if series.header else ""
 
 
-def _broken(dataset: Dataset, probes: Mapping[str, Probe], floor_s: float) -> Shortfall | None:
-    sentence = broken_sentence(dataset.files, probes)
-    return Shortfall(VerdictKind.CORRUPT, sentence, floor_s) if sentence else None
+def _agreement(series: Series) -> str:
+    """Say how many of the files that should be there are closed and as long as their superblocks say."""
+    paths = {link.path for link in series.links} if series.links else {data.file.path for data in series.counted}
+    closed = sum(1 for path in paths if _is_closed(path, series))
+    noun = "linked file" if series.links else "data file"
+    return f"{closed} of {show_count(len(paths), noun)} closed and as long as told" if paths else ""
 
 
-def _no_master(dataset: Dataset, floor_s: float) -> Shortfall | None:
-    if any(_is_master(file.name) for file in dataset.files):
-        return None
-    return Shortfall(VerdictKind.TRUNCATED, f"no master file ({printable(dataset.name)}_master.h5)", floor_s)
+def _is_closed(path: str | None, series: Series) -> bool:
+    probe = series.probes.get(path) if path is not None else None
+    return probe is not None and probe.problem is None
 
 
-def _absent_links(
-    dataset: Dataset, master: Mapping[str, Any], present: int, expected: int | None, floor_s: float
-) -> Shortfall | None:
-    """Name linked files that are not there.
-
-    Some file writers link to a round number of files when they are armed; where the count is met, links to
-    files that were never needed lead nowhere and do no harm.
-    """
-    here = {file.name for file in dataset.files}
-    absent = sorted(set(master.get("links", ())) - here)
-    if not absent or (expected is not None and present >= expected):
-        return None
-    more = f" (and {show_count(len(absent) - 1, 'more file')})" if len(absent) > 1 else ""
-    return Shortfall(VerdictKind.ABORTED, f"{printable(absent[0])} never came{more}", floor_s)
-
-
-def _missing_images(dataset: Dataset, probes: Mapping[str, Probe]) -> tuple[tuple[int, ...], int]:
-    """Return the image numbers that lie between those of the data files, where all files tell theirs."""
-    told = _data_facts(dataset, probes)
-    if not told or not all({"image_low", "image_high"} <= said.keys() for said in told):
-        return (), 0
-    ranges = sorted((int(said["image_low"]), int(said["image_high"])) for said in told)
-    edges = [ranges[0][0] - 1]
-    gaps: list[int] = []
-    total = 0
-    for low, high in ranges:
-        missing, count = missing_numbers([edges[-1], max(low, edges[-1] + 1)])
-        gaps.extend(missing)
-        total += count
-        edges.append(max(high, edges[-1]))
-    return tuple(gaps[:1000]), total
-
-
-def _holes(missing: tuple[int, ...], total: int, dataset: Dataset, floor_s: float) -> Shortfall | None:
-    if total:
-        noun = "image" if total == 1 else "images"
-        return Shortfall(VerdictKind.GAPPED, f"{noun} {show_numbers(missing)} missing between data files", floor_s)
-    numbers = sorted(int(match["number"]) for file in dataset.files if (match := _DATA.fullmatch(file.name)))
-    files, count = missing_numbers(numbers)
-    if count:
-        noun = "data file" if count == 1 else "data files"
-        return Shortfall(VerdictKind.GAPPED, f"{noun} {show_numbers(files)} missing", floor_s)
-    return None
-
-
-def _too_few(present: int, expected: int | None, floor_s: float) -> Shortfall | None:
-    if present == 0:
-        return Shortfall(VerdictKind.ABORTED, "no frame was written", floor_s)
-    if expected is None or present >= expected:
-        return None
-    return Shortfall(VerdictKind.ABORTED, f"{show_count(expected - present, 'frame')} never came", floor_s)
+def _awaits(series: Series) -> str:
+    """Say what would end the wait at once: frames, files, or the end of writing."""
+    wanted = []
+    if series.expected is not None and series.present < series.expected:
+        wanted.append(show_count(series.expected - series.present, "more frame"))
+    if series.absent:
+        wanted.append(show_count(len(series.absent), "more file"))
+    writing = [
+        file.name
+        for file in series.dataset.files
+        if (probe := series.probes.get(file.path)) is not None and probe.facts.get(OPEN_FACT)
+    ]
+    awaited = " in ".join(wanted)
+    if not writing:
+        return awaited
+    return f"{awaited}, {printable(writing[0])} closed" if awaited else f"{printable(writing[0])} closed"

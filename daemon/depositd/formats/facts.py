@@ -6,6 +6,7 @@ key                meaning
 detector           the detector's model, as its header names it
 detector_serial    its serial number
 instrument         the instrument (mass spectrometer, beamline end station)
+instrument_serial  its serial number
 header_beamline    the beamline, where a header names one; ``beamline`` is the diffraction server's own key,
                    which a header's free text must not fill
 sample             the sample, as typed in by the user
@@ -31,9 +32,10 @@ printable and at most 200 characters long: they come from files and go into page
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +46,7 @@ KEYS = (
     "detector",
     "detector_serial",
     "instrument",
+    "instrument_serial",
     "header_beamline",
     "sample",
     "date",
@@ -90,6 +93,50 @@ def _shown(text: str) -> str:
     """Return a printable text; the plain ASCII of most headers is that already."""
     plain = len(text) <= LONGEST_TEXT and text.isascii() and text.isprintable()
     return text if plain else printable(text, LONGEST_TEXT)
+
+
+class SharedFacts(Mapping[str, Any]):
+    """The facts of one frame: its own, and those that it shares with thousands of others.
+
+    All frames of a series say the same of their detector: such ``settings`` are kept once, so that a series of
+    100,000 frames fits into memory and is compared setting by setting, not frame by frame.
+    """
+
+    __slots__ = ("_own", "settings")
+
+    def __init__(self, settings: Mapping[str, Any], own: tuple[Any, ...]) -> None:
+        self.settings = settings
+        self._own = own
+
+    def __getitem__(self, key: str) -> Any:
+        if key in OWN:
+            value = self._own[OWN.index(key)]
+            if value is None:
+                raise KeyError(key)
+            return value
+        return self.settings[key]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (key for key, value in zip(OWN, self._own, strict=True) if value is not None)
+        yield from self.settings
+
+    def __len__(self) -> int:
+        return len(self.settings) + sum(value is not None for value in self._own)
+
+
+OWN = ("date", "start_angle_deg", "frame_number")
+"""What differs from frame to frame."""
+
+
+def shared(said: Mapping[str, Any]) -> SharedFacts:
+    """Return one frame's facts with its settings shared with all frames that say the same."""
+    settings = tuple(item for item in said.items() if item[0] not in OWN)
+    return SharedFacts(_settings(settings), tuple(said.get(key) for key in OWN))
+
+
+@functools.lru_cache(maxsize=4096)
+def _settings(items: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
+    return dict(items)
 
 
 def metadata_of(facts: Mapping[str, Any]) -> Metadata:

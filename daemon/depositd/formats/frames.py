@@ -1,29 +1,27 @@
 """Frame series: CBF, SMV and marCCD images with numbered names, plain or as ``.gz`` or ``.bz2``.
 
 Names
-    Grouped by directory, prefix, extension, compression, and the digits' width where they are zero-padded.  What
-    outgrows its padding (``x_999``, ``x_1000``) stays in its series.  A bare numeric suffix (``name.0001``) is not
-    taken for a frame: by name alone it cannot be told from a log or a volume of a split archive.
-Images that this release cannot read
-    Series of other extensions of the field (``.osc``, ``.sfrm``, ``.tif``, ``.mar2300`` …) are grouped all the same
-    and judged ``corrupt`` with a sentence that names what is not supported: they must not vanish in silence.
+    Grouped by directory, prefix, extension and compression.  Frames whose digits are padded to another width are
+    split off; what outgrows its padding (``x_999``, ``x_1000``) stays in its series.  A bare numeric suffix
+    (``name.0001``) is not taken for a frame: by name alone it cannot be told from a log or a volume of a split archive.
 More frames than expected
     The series then is not what the rule described, so the count proves nothing about its end: it is complete
     by quiescence, and the evidence says how many there are too many.
-A disagreement inside a series
-    ``corrupt``, naming both values and the frame: the diffraction server would refuse the archive as a mixture.
+Several datasets in one series
+    See :mod:`depositd.formats.splitting`.  A disagreement that makes no datasets is ``corrupt``, naming both values and
+    the frame: the diffraction server would refuse the archive as a mixture.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
-from depositd.formats import facts, frame_probe, series
+from depositd.formats import facts, frame_probe, series, splitting
 from depositd.formats.base import ContentCheck, Defaults
-from depositd.formats.ladder import Findings, Shortfall, broken_sentence, count_unread, decide
+from depositd.formats.ladder import Findings, Shortfall, broken_sentence, count_unread, decide, unwritten
 from depositd.formats.names import is_temporary
 from depositd.model import (
     Dataset,
@@ -37,22 +35,16 @@ from depositd.model import (
     Verdict,
     VerdictKind,
 )
-from depositd.units import show_count, show_numbers
+from depositd.units import printable, show_count, show_numbers, show_period
 
 _NAME = re.compile(
     r"(?P<prefix>.*?[_.\-]?)(?P<number>[0-9]+)"
     r"(?P<suffix>\.(?:cbf|img|osc|mccd|sfrm|rodhypix|tiff?|mar[0-9]{4})(?:\.(?:gz|bz2|xz|zst))?)",
     re.IGNORECASE | re.DOTALL,
 )
+_NUMBER = re.compile(r"([0-9]+)\.[^/0-9][^/.]*(?:\.[^/.]*)?$")
+"""The number at the end of a name that is known to be a frame's."""
 _QUIET_PERIODS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class _Numbered:
-    number: int
-    width: int
-    padded: bool
-    file: FileStat
 
 
 class FrameSeries(Defaults):
@@ -62,54 +54,74 @@ class FrameSeries(Defaults):
     about = frame_probe.ABOUT
 
     def group(self, listing: Listing) -> Iterable[Dataset]:
-        """Group frames by prefix, suffix and digits' width."""
-        found: dict[tuple[str, str], list[_Numbered]] = defaultdict(list)
+        """Group frames by prefix and suffix."""
+        found: dict[tuple[str, str], list[FileStat]] = defaultdict(list)
         for file in listing.files:
-            match = None if is_temporary(file.name) else _NAME.fullmatch(file.name)
-            if match:
-                digits = match["number"]
-                padded = len(digits) > 1 and digits.startswith("0")
-                found[match["prefix"], match["suffix"]].append(_Numbered(int(digits), len(digits), padded, file))
-        for (prefix, suffix), numbered in found.items():
-            for width, members in _by_width(numbered).items():
-                files = tuple(member.file for member in sorted(members, key=lambda member: member.number))
-                key = f"{prefix}{'#' * width if width else '%d'}{suffix}"
-                name = prefix.rstrip("_.-") or listing.directory.rpartition("/")[2] or "frames"
-                yield Dataset(name, self.name, listing.directory, key, listing.directory, files)
+            name = file.name
+            match = _NAME.fullmatch(name)
+            if match and not is_temporary(name):
+                found[match["prefix"], match["suffix"]].append(file)
+        for (prefix, suffix), files in found.items():
+            name = prefix.rstrip("_.-") or listing.directory.rpartition("/")[2] or "frames"
+            key = f"{prefix}*{suffix}"
+            yield Dataset(name, self.name, listing.directory, key, listing.directory, tuple(files))
+
+    def split(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Sequence[Dataset]:
+        """Return the datasets that share the series, each with its frames in the order of their numbers."""
+        return splitting.pieces(dataset, map(_numbered, dataset.files), probes)
 
     def probe(self, path: str, stat: FileStat) -> Probe | None:
         """Read a frame's header and its end (of a compressed frame: all of it)."""
-        return frame_probe.probe_frame(path)
+        found = frame_probe.probe_frame(path)
+        return Probe(found.problem, found.retry, facts.shared(found.facts))
 
     def judge(self, dataset: Dataset, probes: Mapping[str, Probe], quiet: Quiet, terms: Terms) -> Verdict:
         """Judge by frames that are whole, numbers without gap, one geometry, the expected count, or quiescence."""
-        present, expected = len(dataset.files), terms.expected_frames
-        numbers = [_number(file.name) for file in dataset.files]
-        missing, missing_total = series.missing_numbers(numbers)
+        present = len(dataset.files)
+        frames = [_numbered(file) for file in dataset.files]
+        numbers = series.unwrapped([frame.number for frame in frames], frames[0].width)
         told = [
-            (n, probes[file.path].facts) for n, file in zip(numbers, dataset.files, strict=True) if file.path in probes
+            (n, probe.facts)
+            for n, file in zip(numbers, dataset.files, strict=True)
+            if (probe := probes.get(file.path)) is not None and probe.facts
         ]
-        quiet_s = _quiet_s(dataset, told)
+        expected = _expected(told, terms)
+        missing, missing_total = series.missing_numbers(numbers)
+        if dataset.part is not None:
+            missing, missing_total = dataset.part.missing, dataset.part.missing_total
+        cadence_s = series.cadence_s(dataset.files)
+        quiet_s = _quiet_s(cadence_s, told)
         shortfall = (
-            _corrupt(broken_sentence(dataset.files, probes) or series.disagreement(told), quiet_s)
+            _remains(dataset, quiet_s)
+            or _corrupt(broken_sentence(dataset.files, probes) or _twice(frames) or series.disagreement(told), quiet_s)
             or _gapped(missing, missing_total, quiet_s)
             or _truncated(present, expected, numbers, quiet_s)
         )
+        counted = (*_counted(present, expected), *_unproven(told), *unwritten(dataset.files))
         findings = Findings(
-            _counted(present, expected),
+            counted,
             Frames(present, expected, missing),
             proven=present == expected,
             shortfall=shortfall,
             quiet_s=quiet_s,
             unread=count_unread(dataset.files, probes),
+            agreement=_agreement(present, told, shortfall),
+            count="" if expected is None else counted[0],
+            awaits=_awaited(present, expected, missing_total),
+            learnt="" if cadence_s is None else f"learnt cadence {show_period(cadence_s)}",
         )
         return decide(dataset, findings, quiet, terms)
 
     def metadata(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Metadata:
-        """Return what the first readable frame says, and the number of frames."""
+        """Return what the first readable frame says, and the number of frames.
+
+        The date and the angle at which the acquisition begins are those of the first frame alone.
+        """
         for file in dataset.files:
-            if (probe := probes.get(file.path)) is not None and facts.metadata_of(probe.facts):
-                return facts.metadata_of(probe.facts) | {"frames": len(dataset.files)}
+            if (probe := probes.get(file.path)) is not None and (said := facts.metadata_of(probe.facts)):
+                if file is not dataset.files[0]:
+                    said = {key: value for key, value in said.items() if key not in facts.OWN}
+                return said | {"frames": len(dataset.files)}
         return {"frames": len(dataset.files)}
 
     def content_check(self, name: str) -> ContentCheck | None:
@@ -117,28 +129,62 @@ class FrameSeries(Defaults):
         return frame_probe.content_check(name)
 
 
-def _by_width(numbered: list[_Numbered]) -> dict[int, list[_Numbered]]:
-    """Split by padded width, 0 being "not padded"; a full-width number belongs to the padded series it continues."""
-    widths = sorted({member.width for member in numbered if member.padded}, reverse=True)
-    split: dict[int, list[_Numbered]] = defaultdict(list)
-    for member in numbered:
-        if member.padded:
-            split[member.width].append(member)
-        else:
-            split[next((width for width in widths if width <= member.width), 0)].append(member)
-    return split
+def _numbered(file: FileStat) -> splitting.Numbered:
+    match = _NUMBER.search(file.path)
+    digits = match[1] if match else "0"
+    return splitting.Numbered(int(digits), len(digits), len(digits) > 1 and digits[0] == "0", file)
 
 
-def _number(name: str) -> int:
-    match = _NAME.fullmatch(name)
-    return int(match["number"]) if match else 0
+def _expected(told: Sequence[series.NumberedFacts], terms: Terms) -> int | None:
+    """Return how many frames the rule, or else the headers (Bruker's ``NFRAMES``), tell of."""
+    if terms.expected_frames is not None:
+        return terms.expected_frames
+    return max((facts["expected_frames"] for _n, facts in told if "expected_frames" in facts), default=None)
 
 
-def _quiet_s(dataset: Dataset, told: list[series.NumberedFacts]) -> float:
+def _quiet_s(cadence_s: float | None, told: Sequence[series.NumberedFacts]) -> float:
     """Return twenty periods, by the headers and by the series' own cadence, in seconds."""
-    periods = [said.get("frame_period_s") or said.get("exposure_s") or 0.0 for _number, said in told]
+    distinct = {id(settings): settings for _n, said in told if (settings := series.settings_of(said))}
+    periods = [said.get("frame_period_s") or said.get("exposure_s") or 0.0 for said in distinct.values()]
     believable = [period for period in periods if 0 < period <= series.LONGEST_INTERVAL_S]
-    return _QUIET_PERIODS * max(max(believable, default=0.0), series.cadence_s(dataset.files) or 0.0)
+    return _QUIET_PERIODS * max(max(believable, default=0.0), cadence_s or 0.0)
+
+
+def _twice(frames: Sequence[splitting.Numbered]) -> str | None:
+    """Name a frame that is there twice, which happens where several directories are gathered."""
+    for before, after in itertools.pairwise(frames):
+        if before.number == after.number and before.width == after.width:
+            return (
+                f"frame {after.number} is there twice: {printable(before.file.path)} and {printable(after.file.path)}"
+            )
+    return None
+
+
+def _remains(dataset: Dataset, quiet_s: float) -> Shortfall | None:
+    if dataset.part is None or not dataset.part.remains:
+        return None
+    return Shortfall(VerdictKind.ABORTED, "the rest of it was overwritten", quiet_s)
+
+
+def _agreement(present: int, told: Sequence[series.NumberedFacts], shortfall: Shortfall | None) -> str:
+    if shortfall is not None and shortfall.kind is VerdictKind.CORRUPT:
+        return shortfall.sentence
+    proven = sum("whole_unproven" not in said for _number, said in told)
+    return f"{proven:,} of {show_count(present, 'frame')} proven whole by what their headers say" if proven else ""
+
+
+def _unproven(told: Sequence[series.NumberedFacts]) -> tuple[str, ...]:
+    """Say where nothing in a frame proves that it is whole."""
+    for number, said in told:
+        if "whole_unproven" in said:
+            return (f"that frame {number} is whole cannot be proven: {said['whole_unproven']}",)
+    return ()
+
+
+def _awaited(present: int, expected: int | None, missing: int) -> str:
+    if expected is not None and present < expected:
+        return show_count(expected - present, "more frame")
+    return show_count(missing, "missing frame") if missing else ""
 
 
 def _counted(present: int, expected: int | None) -> tuple[str, ...]:

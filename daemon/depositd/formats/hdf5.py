@@ -1,28 +1,33 @@
 """HDF5 files without waiting for a writer: the superblock is read as bytes, the library only opens closed files.
 
-Superblock (first 64 bytes): version @8; version 0: flags u32 @20, end of file u64 @40; 1: @20, @44; 2 and 3:
-flags u8 @11, end of file @28.  A closed file has no flag set and is exactly as long as it says; 1 is open for
+Superblock, at byte 0 or, behind a userblock, at 512, 1024, 2048 …, with addresses of *n* bytes: version @8; version
+0: *n* @13, flags u32 @20, end of file @24 + 2 *n*; 1: *n* @13, flags u32 @20, end @28 + 2 *n*; 2 and 3: *n* @9,
+flags u8 @11, end @12 + 2 *n*.  A closed file has no flag set and is exactly as long as it says; 1 is open for
 writing, 5 is open for SWMR writing.
+
+What only the library understands is read in a process of its own, see :mod:`depositd.formats.hdf5_reader`.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
-from typing import Any
 
-from depositd.formats.reading import PARSE_ERRORS, Malformed, ends_early, guarded, probe_file
+from depositd.formats.hdf5_reader import READER, Reader
+from depositd.formats.reading import Malformed, ends_early, probe_file
 from depositd.model import Probe
-from depositd.units import printable
+from depositd.units import show_count
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SUPERBLOCK_BYTES = 64
-_LAYOUT = {0: ("<I", 20, 40), 1: ("<I", 20, 44), 2: ("<B", 11, 28), 3: ("<B", 11, 28)}
-"""Version to the flags' type and offset, and the offset of the end of file."""
-
 OPEN_FACT = "open_for_writing"
 """Fact that is true where a file's own flags say that a writer has it open."""
+
+_LAYOUT = {0: (13, "<I", 20, 24), 1: (13, "<I", 20, 28), 2: (9, "<B", 11, 12), 3: (9, "<B", 11, 12)}
+"""Version to the offset of *n*, the flags' type and offset, and the offset of the first of the addresses."""
+
+_ADDRESSES = {2: "<H", 4: "<I", 8: "<Q"}
+_FARTHEST_SUPERBLOCK = 1 << 30
 
 
 def check_closed(head: bytes, size_bytes: int) -> None:
@@ -35,33 +40,40 @@ def check_closed(head: bytes, size_bytes: int) -> None:
         raise Malformed("ends inside its superblock", retry=True)
     if head[8] not in _LAYOUT:
         raise Malformed(f"has an HDF5 superblock of the unknown version {head[8]}")
-    kind, flags_at, end_at = _LAYOUT[head[8]]
+    width_at, kind, flags_at, addresses_at = _LAYOUT[head[8]]
+    address = _ADDRESSES.get(head[width_at])
+    if address is None:
+        raise Malformed(f"has HDF5 addresses of {head[width_at]} bytes, which nothing writes")
     flags = int(struct.unpack_from(kind, head, flags_at)[0])
-    end_bytes = int(struct.unpack_from("<Q", head, end_at)[0])
+    end_bytes = int(struct.unpack_from(address, head, addresses_at + 2 * head[width_at])[0])
     if flags:
         how = "SWMR writing" if flags & 4 else "writing"
         raise Malformed(f"is still open for {how}", retry=True, facts={OPEN_FACT: True})
     if end_bytes > size_bytes:
         raise ends_early(size_bytes, end_bytes)
     if end_bytes < size_bytes:
-        raise Malformed(f"is {size_bytes - end_bytes:,} bytes longer than its superblock says", retry=True)
+        longer = show_count(size_bytes - end_bytes, "byte")
+        raise Malformed(f"is {longer} longer than its superblock says", retry=True)
 
 
-def probe_hdf5(path: str, read: Callable[[Any], dict[str, Any]]) -> Probe:
-    """Return the facts that ``read(h5py.File)`` finds in a closed file, or what is wrong with it.
+def probe_hdf5(path: str, what: str, reader: Reader = READER) -> Probe:
+    """Return the facts that a closed file gives to a reader of ``hdf5_child.READERS``, or what is wrong with it.
 
     The library gets our own descriptor: it can neither follow a link nor take a lock, on any file system.
     """
-    return probe_file(path, lambda descriptor, size: _probe(descriptor, size, read))
+    return probe_file(path, lambda descriptor, size: _probe(descriptor, size, what, reader))
 
 
-def _probe(descriptor: int, size_bytes: int, read: Callable[[Any], dict[str, Any]]) -> Probe:
-    check_closed(os.pread(descriptor, SUPERBLOCK_BYTES, 0), size_bytes)
-    import h5py
+def _probe(descriptor: int, size_bytes: int, what: str, reader: Reader) -> Probe:
+    check_closed(_superblock(descriptor, size_bytes), size_bytes)
+    return reader.ask(descriptor, what)
 
-    try:
-        with os.fdopen(descriptor, "rb", closefd=False) as raw, h5py.File(raw, "r") as opened:
-            return guarded(lambda: Probe(facts=read(opened)))
-    except (OSError, RuntimeError, *PARSE_ERRORS) as error:
-        # h5py raises OSError for structure as well as for reading: either may be a writer's or a mount's doing
-        raise Malformed(f"cannot be opened as HDF5: {printable(str(error), 160)}", retry=True) from None
+
+def _superblock(descriptor: int, size_bytes: int) -> bytes:
+    """Return the first bytes of the superblock, or of the file where there is none."""
+    first = os.pread(descriptor, SUPERBLOCK_BYTES, 0)
+    head, offset = first, 512
+    while not head.startswith(SIGNATURE) and offset < min(size_bytes, _FARTHEST_SUPERBLOCK):
+        head = os.pread(descriptor, SUPERBLOCK_BYTES, offset)
+        offset *= 2
+    return head if head.startswith(SIGNATURE) else first

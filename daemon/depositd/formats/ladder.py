@@ -23,12 +23,14 @@ Every verdict carries the six rungs, from the format's own flag down to mere sil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from depositd.model import Dataset, FileKind, FileStat, Frames, Probe, Quiet, Rung, Terms, Verdict, VerdictKind
-from depositd.units import printable, show_count, show_duration
+from depositd.units import printable, show_count, show_duration, show_size
 
+_INLINE_BYTES = 4096
+"""Below one block a file may need no block of its own."""
 LONG_QUIET_S = 3600.0
 """How long a marker, an instrument's own flag or a first byte is waited for, in seconds."""
 
@@ -53,7 +55,7 @@ class Findings:
     ``flag`` (what the format's own flag says), ``agreement`` (how index and data agree in bytes) and ``count`` (how
     many there are of how many) are the findings of the first three rungs, empty where the format has none.
     ``awaits`` names what would end a wait at once.  ``ends_with_next`` is true where a newer dataset of the same
-    instrument means that this one has ended.
+    instrument means that this one has ended.  ``learnt`` is said wherever time decided, after the last write.
     """
 
     counted: tuple[str, ...]
@@ -67,6 +69,7 @@ class Findings:
     count: str = ""
     awaits: str = ""
     ends_with_next: bool = False
+    learnt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class _Step:
 
 def decide(dataset: Dataset, findings: Findings, quiet: Quiet, terms: Terms) -> Verdict:
     """Return the verdict on a dataset from what was found, how quiet it is and what the rule asks."""
-    written = f"last write {_ago(quiet.last_write_s)}"
+    written = (f"last write {_ago(quiet.last_write_s)}", *((findings.learnt,) if findings.learnt else ()))
     part = (dataset.part.why,) if dataset.part else ()
     counted = (*findings.counted, *part)
     if findings.unread:
@@ -89,22 +92,23 @@ def decide(dataset: Dataset, findings: Findings, quiet: Quiet, terms: Terms) -> 
         wait_s = max(terms.settle_s, 1.0)
         ladder = _ladder(findings, quiet, terms, terms.settle_s)
         awaits = "headers that can be read"
-        return Verdict(VerdictKind.GROWING, (*counted, reason, written), findings.frames, wait_s, awaits, ladder)
+        return Verdict(VerdictKind.GROWING, (*counted, reason, *written), findings.frames, wait_s, awaits, ladder)
     step = _step(dataset, findings, quiet, terms)
     ladder = _ladder(findings, quiet, terms, step.needs_s)
     silence = _silence(quiet, step.needs_s)
     if quiet.open_name is not None and not _special(dataset.files):
         reason = f"{printable(quiet.open_name)} is open for writing"
-        evidence = (*counted, reason, written)
+        evidence = (*counted, reason, *written)
         awaits = "that its writer closes it"
         return Verdict(VerdictKind.GROWING, evidence, findings.frames, terms.settle_s, awaits, ladder)
     if quiet.quiet_s < step.needs_s:
-        evidence = (*counted, *step.reasons, silence, written)
+        evidence = (*counted, *step.reasons, silence, *written)
         left_s = step.needs_s - quiet.quiet_s
         awaits = _awaits(findings, terms, left_s)
         return Verdict(VerdictKind.GROWING, evidence, findings.frames, left_s, awaits, ladder)
     reasons = (f"complete by quiescence: {silence}",) if step.by_quiescence else step.reasons
-    evidence = (*counted, *reasons, written)
+    at_last = written[:1] if findings.proven and step.kind is VerdictKind.COMPLETE else written
+    evidence = (*counted, *reasons, *at_last)
     return Verdict(step.kind, evidence, findings.frames, None, "", ladder, step.by_quiescence)
 
 
@@ -190,6 +194,19 @@ def broken_sentence(files: Iterable[FileStat], probes: Mapping[str, Probe]) -> s
         return None
     name, problem = broken[0]
     return f"{printable(name)} {problem}{_and_more(len(broken))}"
+
+
+def unwritten(files: Iterable[FileStat], ending_in_holes: Container[str] = ()) -> tuple[str, ...]:
+    """Say of the first file with more size than allocated data that it is sparse or preallocated.
+
+    File systems that compress or allocate late show the same, so it is said and decides nothing.
+    """
+    for file in files:
+        sparse = 0 < file.allocated_bytes < file.size_bytes - _INLINE_BYTES
+        if file.kind is FileKind.REGULAR and (sparse or file.path in ending_in_holes):
+            known = f"{show_size(file.allocated_bytes)} of " if sparse else ""
+            return (f"{printable(file.name)} is sparse or preallocated ({known}{show_size(file.size_bytes)})",)
+    return ()
 
 
 def count_unread(files: Iterable[FileStat], probes: Mapping[str, Probe]) -> int:

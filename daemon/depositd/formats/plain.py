@@ -12,12 +12,11 @@ import os
 from collections.abc import Iterable, Mapping
 
 from depositd.formats.base import About, Defaults
-from depositd.formats.ladder import Findings, Shortfall, broken_sentence, count_unread, decide
+from depositd.formats.ladder import Findings, Shortfall, broken_sentence, count_unread, decide, unwritten
 from depositd.formats.names import is_temporary
 from depositd.formats.reading import probe_file
 from depositd.model import (
     Dataset,
-    FileKind,
     FileStat,
     Frames,
     Listing,
@@ -28,10 +27,7 @@ from depositd.model import (
     Verdict,
     VerdictKind,
 )
-from depositd.units import printable, show_count, show_size
-
-_INLINE_BYTES = 4096
-"""Below one block a file may need no block of its own."""
+from depositd.units import show_count, show_size
 
 
 class PlainFile(Defaults):
@@ -132,11 +128,5 @@ def _broken(dataset: Dataset, probes: Mapping[str, Probe]) -> Shortfall | None:
 
 def _unwritten(files: tuple[FileStat, ...], probes: Mapping[str, Probe]) -> tuple[str, ...]:
     """Say which files have more size than allocated data, so far as that can be known."""
-    for file in files:
-        probe = probes.get(file.path)
-        hole = probe is not None and bool(probe.facts.get("hole_at_end"))
-        sparse = 0 < file.allocated_bytes < file.size_bytes - _INLINE_BYTES
-        if file.kind is FileKind.REGULAR and (hole or sparse):
-            known = f"{show_size(file.allocated_bytes)} of " if sparse else ""
-            return (f"{printable(file.name)} is sparse or preallocated ({known}{show_size(file.size_bytes)})",)
-    return ()
+    holes = {path for path, probe in probes.items() if probe.facts.get("hole_at_end")}
+    return unwritten(files, holes)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from depositd.formats.facts import SharedFacts
 from depositd.model import FileStat
 
 MOST_MISSING = 1000
@@ -63,12 +64,33 @@ _SETTINGS = (
 )
 
 
+def settings_of(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what frames share: an object of their own for all that say the same, where the probe made it so."""
+    return facts.settings if isinstance(facts, SharedFacts) else facts
+
+
+def first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str, str, str] | None:
+    """Return the first setting in which two frames differ (key, what people call it, both values), or None.
+
+    What one of them does not say is no difference.
+    """
+    for key, called, unit, relative, absolute in _SETTINGS:
+        mine, theirs = one.get(key), other.get(key)
+        if mine is not None and theirs is not None and not _agree(theirs, mine, relative, absolute):
+            return key, called, f"{_shown(mine)}{unit}", f"{_shown(theirs)}{unit}"
+    return None
+
+
 def _different_setting(frames: Sequence[NumberedFacts]) -> str | None:
     """Compare each frame with the first one that says the same key: they are one dataset only if all agree."""
+    distinct: dict[int, tuple[int, Mapping[str, Any]]] = {}
+    for number, facts in frames:
+        settings = settings_of(facts)
+        distinct.setdefault(id(settings), (number, settings))
     for key, called, unit, relative, absolute in _SETTINGS:
         first: tuple[int, Any] | None = None
-        for number, facts in frames:
-            value = facts.get(key)
+        for number, settings in distinct.values():
+            value = settings.get(key)
             if value is None:
                 continue
             if first is None:
@@ -95,37 +117,71 @@ def _broken_sweep(frames: Sequence[NumberedFacts]) -> str | None:
 
     Headers round the increment to four digits, so the sum over a long sweep drifts by more than one frame; from
     one frame to the next it does not.  Where every frame starts at the same angle there is no sweep (a raster scan
-    covers the same wedge at each point; some beamlines never update the header), and nothing is checked.
+    covers the same wedge at each point; some beamlines never update the header), and nothing is checked.  Where
+    datasets take turns in one series, a step is from one frame to the next that is there.
     """
     told = [
-        (n, f["start_angle_deg"], f["increment_deg"])
+        (n, start, increment)
         for n, f in frames
-        if {"start_angle_deg", "increment_deg"} <= f.keys()
+        if (start := f.get("start_angle_deg")) is not None and (increment := f.get("increment_deg")) is not None
     ]
     if len({start for _number, start, _increment in told}) < 2:
         return None
     for (before, start, increment), (number, angle, _increment) in itertools.pairwise(told):
         steps = number - before
-        planned = start + steps * increment
-        off = (angle - planned + 180.0) % 360.0 - 180.0
-        if abs(off) > 2e-3 + 1e-4 * steps + 0.01 * abs(increment):
+        if all(_is_off(start, angle, taken, increment) for taken in {steps, 1}):
             return (
                 f"frame {number} starts at {_shown(float(angle))}°, but frame {before} and an increment of"
-                f" {_shown(float(increment))}° lead to {_shown(float(planned))}°"
+                f" {_shown(float(increment))}° lead to {_shown(float(start + steps * increment))}°"
             )
     return None
 
 
+def _is_off(start: float, angle: float, steps: int, increment: float) -> bool:
+    off = (angle - start - steps * increment + 180.0) % 360.0 - 180.0
+    return bool(abs(off) > 2e-3 + 1e-4 * steps + 0.01 * abs(increment))
+
+
 def _clock_backwards(frames: Sequence[NumberedFacts]) -> str | None:
-    """Find a frame that is dated before its predecessor: the prefix was used again, and this is a mixture.
+    """Find a frame that is dated before its predecessor: the prefix was used again, and this is a mixture."""
+    told = [(number, date) for number, facts in frames if (date := facts.get("date")) is not None]
+    for (before, earlier), (number, later) in itertools.pairwise(told):
+        if later < earlier and is_before(later, earlier):
+            return f"frame {number} is dated {later}, before frame {before} ({earlier}): two acquisitions share a name"
+    return None
+
+
+def is_before(one: str, other: str) -> bool:
+    """Say whether an ISO 8601 date lies before another one by more than clocks disagree.
 
     A minute is granted to the clocks of parallel writers, and one hour back is the end of summer time.
     """
-    told = [(number, facts["date"]) for number, facts in frames if "date" in facts]
-    for (before, earlier), (number, later) in itertools.pairwise(told):
-        if later >= earlier:
-            continue
-        back_s = (datetime.fromisoformat(earlier) - datetime.fromisoformat(later)).total_seconds()
-        if back_s > _CLOCK_JITTER_S and abs(back_s - _CLOCK_CHANGE_S) > _CLOCK_JITTER_S:
-            return f"frame {number} is dated {later}, before frame {before} ({earlier}): two acquisitions share a name"
-    return None
+    if one >= other:
+        return False
+    back_s = (datetime.fromisoformat(other) - datetime.fromisoformat(one)).total_seconds()
+    return back_s > _CLOCK_JITTER_S and abs(back_s - _CLOCK_CHANGE_S) > _CLOCK_JITTER_S
+
+
+INODE = "inode "
+"""Begins the origin of a series whose headers name no date."""
+
+
+def begun_again(before: str | None, now: str | None) -> bool:
+    """Say whether the origins of two looks at one name (a header's date, or an inode) are of two acquisitions.
+
+    A first frame that comes late makes the date earlier, which is no new acquisition.
+    """
+    if before is None or now is None or before.startswith(INODE) is not now.startswith(INODE):
+        return False
+    return before != now if now.startswith(INODE) else is_before(before, now)
+
+
+def unwrapped(numbers: Sequence[int], width: int) -> list[int]:
+    """Return numbers of frames in the order of acquisition, going on where a counter of ``width`` digits wrapped."""
+    found: list[int] = []
+    offset = 0
+    for number in numbers:
+        if found and number + offset < found[-1]:
+            offset += 10**width if number == 0 else 10**width - number
+        found.append(number + offset)
+    return found

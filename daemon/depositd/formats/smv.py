@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 from depositd.formats import facts
-from depositd.formats.image import ImageHeader, NeedsMore
-from depositd.formats.reading import Malformed
+from depositd.formats.base import About
+from depositd.formats.image import GROUPING, ImageHeader, Kind, at_least
+from depositd.formats.reading import Malformed, ReadAt
 
-MAGIC = b"{"
 _OPENING = re.compile(rb"\{\s*HEADER_BYTES\s*=\s*(\d{1,7})\s*;")
 _ITEM = re.compile(rb"([A-Za-z_]\w{0,60})[ \t]{0,40}=[ \t]{0,40}([^;\r\n]{0,200})")
 _LONGEST_HEADER_BYTES = 1 << 20
@@ -40,27 +40,54 @@ _DEFAULT_TYPE = "unsigned_short"  # what ADSC's own reader assumes where a heade
 
 def matches(head: bytes) -> bool:
     """Say whether these first bytes open an SMV header."""
-    return _OPENING.match(head[:64]) is not None
+    return head.startswith(b"{") and _OPENING.match(head[:64]) is not None
 
 
-def parse(head: bytes) -> ImageHeader:
-    """Return what the first bytes of an SMV file say; raises NeedsMore or Malformed."""
+def parse(head: bytes, read_at: ReadAt) -> ImageHeader:
+    """Return what the header of an SMV file says; raises Malformed."""
     opening = _OPENING.match(head)
     if opening is None:
         raise Malformed("does not begin with HEADER_BYTES")
     header_bytes = int(opening[1])
     if not 0 < header_bytes <= _LONGEST_HEADER_BYTES:
         raise Malformed(f"has an impossible HEADER_BYTES of {header_bytes:,}")
-    if len(head) < header_bytes:
-        raise NeedsMore
-    said = {key.decode("ascii"): value.decode("latin-1").strip() for key, value in _ITEM.findall(head[:header_bytes])}
+    header = at_least(head, header_bytes, read_at)[:header_bytes]
+    said = {key.decode("ascii"): value.decode("latin-1").strip() for key, value in _ITEM.findall(header)}
     width, height = (_pixels(said, key) for key in ("SIZE1", "SIZE2"))
     kind = said.get("TYPE") or said.get("Data_type") or _DEFAULT_TYPE
     pixel_bytes = _PIXEL_BYTES.get(re.sub(r"[\s_]+", "_", kind.lower()))
     if pixel_bytes is None:
         raise Malformed(f"has pixels of the unknown TYPE {kind[:40]!r}")
-    said_facts = facts.clean(_facts(said) | {"width_px": width, "height_px": height})
-    return ImageHeader(said_facts, header_bytes + width * height * pixel_bytes)
+    said_facts = _facts(said) | {"width_px": width, "height_px": height, "pixel_bits": 8 * pixel_bytes}
+    return ImageHeader(facts.clean(said_facts), header_bytes + width * height * pixel_bytes)
+
+
+KIND = Kind(
+    "SMV",
+    matches,
+    parse,
+    About(
+        "ADSC, Rigaku d*TREK (SMV)",
+        GROUPING,
+        "every frame has HEADER_BYTES and all its pixels; pixels left at zero are not noticed",
+        (
+            "detector",
+            "detector_serial",
+            "header_beamline",
+            "date",
+            "wavelength_A",
+            "distance_mm",
+            "exposure_s",
+            "start_angle_deg",
+            "increment_deg",
+            "beam_x_px",
+            "beam_y_px",
+            "pixel_x_um",
+            "width_px",
+            "height_px",
+        ),
+    ),
+)
 
 
 def _pixels(said: dict[str, str], key: str) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from depositd.formats import facts, thermo_header
 from depositd.formats.base import About, Defaults
 from depositd.formats.ladder import LONG_QUIET_S, Findings, Shortfall, broken_sentence, count_unread, decide
-from depositd.formats.names import is_temporary
+from depositd.formats.names import ending_with, is_temporary
 from depositd.formats.reading import ReadAt, guarded, hole_bytes, probe_file, reader
 from depositd.model import Dataset, FileStat, Listing, Metadata, Probe, Quiet, Terms, Verdict, VerdictKind
 from depositd.units import printable, show_count, show_size
@@ -28,6 +28,9 @@ _CORRUPTED = re.compile(r".*_corrupted", re.IGNORECASE | re.DOTALL)
 _SHORT_RUN = 0.95
 _MOSTLY_WRITTEN = 0.9
 """A copying program may leave holes for zeros: at most 3 % of the finished files at hand could be such holes."""
+
+_SMALLEST_BYTES = 30 * 1024
+"""PNNL takes no smaller file for a finished one; it counts only where the header proves nothing."""
 
 
 class ThermoRaw(Defaults):
@@ -45,7 +48,7 @@ class ThermoRaw(Defaults):
 
     def group(self, listing: Listing) -> Iterable[Dataset]:
         """Return one dataset for each ``.raw`` file."""
-        for file in listing.files:
+        for file in ending_with(listing.files, ".raw"):
             match = None if is_temporary(file.name) else _NAME.fullmatch(file.name)
             if match:
                 yield Dataset(match["stem"], self.name, listing.directory, file.name, file.path, (file,))
@@ -114,7 +117,14 @@ def _shortfall(dataset: Dataset, probes: Mapping[str, Probe], said: Mapping[str,
     if sentence := broken_sentence(dataset.files, probes):
         kind = VerdictKind.TRUNCATED if said.get(thermo_header.UNFINISHED) else VerdictKind.CORRUPT
         return Shortfall(kind, sentence)
-    return None
+    return _too_small(file) if "unknown" in said else None
+
+
+def _too_small(file: FileStat) -> Shortfall | None:
+    if file.size_bytes >= _SMALLEST_BYTES:
+        return None
+    sentence = f"{printable(file.name)} has only {show_size(file.size_bytes)} (finished ones have 30 KiB and more)"
+    return Shortfall(VerdictKind.TRUNCATED, sentence, LONG_QUIET_S)
 
 
 def _is_hollow(file: FileStat, said: Mapping[str, Any]) -> bool:

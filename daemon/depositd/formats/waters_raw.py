@@ -19,10 +19,13 @@ from depositd.formats.ladder import LONG_QUIET_S, Findings, Shortfall, broken_se
 from depositd.formats.names import stem_of_directory
 from depositd.formats.reading import guarded, probe_file, reader
 from depositd.model import Dataset, FileStat, Listing, Metadata, Probe, Quiet, Terms, Verdict, VerdictKind
-from depositd.units import printable, show_count
+from depositd.units import printable, show_count, show_size
 
 _FUNCTION = re.compile(r"_FUNC(?P<number>[0-9]{3,4})\.(?P<kind>DAT|IDX)")
 _FUNCTION_BYTES = 416
+_SMALLEST_FUNCTION_BYTES = 2 * 1024
+"""PNNL takes no smaller function for a finished one; it counts only where its index does not prove its length."""
+
 _SHORT_RUN = 0.95
 _STALLED_S = 600.0
 
@@ -119,7 +122,7 @@ def _agreement(functions: list[str], unproven: list[str], shortfall: Shortfall |
     if shortfall is not None:
         return shortfall.sentence
     proven = len(functions) - len(unproven)
-    return f"{proven} of {show_count(len(functions), 'function')} are as long as their index says" if proven else ""
+    return f"as long as their index says: {proven} of {show_count(len(functions), 'function')}" if proven else ""
 
 
 def _run_time(dataset: Dataset, probes: Mapping[str, Probe], members: Mapping[str, FileStat]) -> str:
@@ -144,7 +147,11 @@ def _shortfall(
     for name in functions:
         if problem := _function_problem(name, members, probes):
             return problem
-    return _lacking_functions(members, functions, unproven) or _short_run(dataset, probes, members)
+    return (
+        _lacking_functions(members, functions, unproven)
+        or _short_run(dataset, probes, members)
+        or _small_function(members, unproven)
+    )
 
 
 def _kind_of_broken(dataset: Dataset, probes: Mapping[str, Probe]) -> VerdictKind:
@@ -188,6 +195,15 @@ def _lacking_functions(members: Mapping[str, FileStat], functions: list[str], un
         return Shortfall(VerdictKind.TRUNCATED, f"_FUNCTNS.INF ends inside an entry, {rest} bytes into it")
     sentence = f"{show_count(len(functions), 'function')}, but _FUNCTNS.INF tells of {planned}"
     return Shortfall(VerdictKind.TRUNCATED, sentence, _STALLED_S)
+
+
+def _small_function(members: Mapping[str, FileStat], unproven: list[str]) -> Shortfall | None:
+    for name in unproven:
+        size_bytes = members[f"{name}.DAT"].size_bytes
+        if size_bytes < _SMALLEST_FUNCTION_BYTES:
+            sentence = f"{name}.DAT has only {show_size(size_bytes)} (finished ones have 2 KiB and more)"
+            return Shortfall(VerdictKind.TRUNCATED, sentence, LONG_QUIET_S)
+    return None
 
 
 def _last_min(dataset: Dataset, probes: Mapping[str, Probe]) -> float | None:

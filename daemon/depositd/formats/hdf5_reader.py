@@ -1,0 +1,118 @@
+"""The daemon's side of :mod:`depositd.formats.hdf5_child`: one process for all HDF5 files, renewed when it ends.
+
+What a file did to that process is the file's problem: a crash and an endless loop become sentences, and the next file
+is read by a new process.  Nothing of it can reach the daemon, which keeps the library out of its own memory too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+from depositd.formats.hdf5_child import LENGTH
+from depositd.model import Probe
+
+_CHILD = "import sys; from depositd.formats import hdf5_child; hdf5_child.main(int(sys.argv[1]))"
+_LONGEST_S = 20.0
+_MOST_ANSWER_BYTES = 64 << 20
+_ATTEMPTS = 2
+_CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP})
+
+
+class Reader:
+    """Asks a child process for probes of open files, one at a time; any thread may ask."""
+
+    def __init__(self, longest_s: float = _LONGEST_S, command: tuple[str, ...] | None = None) -> None:
+        self._longest_s = longest_s
+        self._command = command or (sys.executable, "-P", "-c", _CHILD)
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._link: socket.socket | None = None
+
+    def ask(self, descriptor: int, what: str) -> Probe:
+        """Return the probe of an open file; ``what`` is a key of ``READERS``."""
+        with self._lock:
+            for _ in range(_ATTEMPTS):
+                try:
+                    return self._ask(descriptor, what)
+                except TimeoutError:
+                    self._end()
+                    return Probe(f"could not be read within {self._longest_s:.0f} s", retry=True)
+                except OSError:  # it ended: for the file's sake, or it had nothing to do for a while
+                    ended = self._end()
+                if (problem := _died_of(ended)) is not None:
+                    return Probe(problem)
+        return Probe(f"could not be read: the reader of HDF5 files ended (exit status {ended})", retry=True)
+
+    def close(self) -> None:
+        """End the process; the next question starts another."""
+        with self._lock:
+            self._end()
+
+    def _ask(self, descriptor: int, what: str) -> Probe:
+        link = self._link or self._start()
+        socket.send_fds(link, [what.encode()], [descriptor])
+        (length,) = LENGTH.unpack(_receive(link, LENGTH.size))
+        problem, retry, facts = json.loads(_receive(link, min(length, _MOST_ANSWER_BYTES)))
+        return Probe(problem, retry, facts)
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._link = ours
+            ours.settimeout(self._longest_s)
+            self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                (*self._command, str(theirs.fileno())),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # numpy's threads would only cost memory
+            )
+        return ours
+
+    def _end(self) -> int:
+        """Close the link, see the process ended, and return its exit status (minus the signal that ended it)."""
+        link, child = self._link, self._child
+        self._link = self._child = None
+        if link is not None:
+            link.close()
+        if child is None:
+            return 0
+        # with its link closed an idle one ends by itself, and one that crashed has ended already
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.wait(timeout=0.5)
+        child.kill()
+        return child.wait()
+
+
+def _receive(link: socket.socket, count: int) -> bytes:
+    """Return exactly ``count`` bytes; raises ConnectionError where the other side has gone."""
+    received = bytearray()
+    while len(received) < count:
+        block = link.recv(count - len(received))
+        if not block:
+            raise ConnectionError("the reader ended")
+        received += block
+    return bytes(received)
+
+
+def _died_of(status: int) -> str | None:
+    """Return what a file did to the library, by the exit status; None where the file need not have done it."""
+    if status == -signal.SIGPROF:
+        return "leads the HDF5 library in circles: its structure is damaged"
+    if -status in _CRASHES:
+        return f"makes the HDF5 library crash ({signal.Signals(-status).name}): its structure is damaged"
+    return None
+
+
+READER = Reader()
+"""The reader that every probe shares."""
+
+atexit.register(READER.close)
