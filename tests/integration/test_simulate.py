@@ -4,7 +4,9 @@ import itertools
 import logging
 import os
 import re
+import sqlite3
 import struct
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import fabio
@@ -13,23 +15,33 @@ import numpy as np
 import pytest
 from reference_parsers import cbf_binary, check_waters, parse_thermo
 
-from depositd.simulate import SIMULATORS, Plan, images
-from depositd.simulate.instruments import run
-from depositd.simulate.plan import Fault, faults_of
+from depositd import formats
+from depositd.model import Listing, Quiet, Terms, VerdictKind
+from depositd.simulate import SIMULATORS, Plan, agilent_d, bruker_d, images
+from depositd.simulate.agilent_d import PEAK_HEADER_BYTES, SCAN_RECORD_BYTES
+from depositd.simulate.detectors import DETECTORS
+from depositd.simulate.instruments import refuse_existing, run
+from depositd.simulate.plan import Fault, faults_of, series_of
 from depositd.simulate.writers import (
     EigerWriter,
+    bruker_frame,
     cbf_frame,
     full_cbf_frame,
+    mar345_frame,
     marccd_frame,
+    oxford_frame,
+    raxis_frame,
     smv_frame,
+    tiff_frame,
     waters_files,
     write_eiger,
 )
+from depositd.watch.sweep import file_stat
 
 START = datetime(2026, 11, 21, 2, 14, 7, tzinfo=UTC)
 FRAMES = 8
 SHAPE = (32, 24)
-FRAME_SERIES = {"pilatus": ".cbf", "frames": ".cbf", "cbf": ".cbf", "smv": ".img", "marccd": ".mccd"}
+FRAME_SERIES = {name: detector.suffix for name, detector in DETECTORS.items()} | {"frames": ".cbf"}
 PAIRS = [(name, fault) for name in SIMULATORS for fault in faults_of(name)]
 """All that can be asked for."""
 
@@ -37,6 +49,7 @@ PAIRS = [(name, fault) for name in SIMULATORS for fault in faults_of(name)]
 class Clock:
     def __init__(self):
         self.moment = START
+        self.elapsed_s = 0.0
         self.pauses_s = []
         self.on_sleep = lambda: None
 
@@ -47,18 +60,26 @@ class Clock:
     def now(self):
         return self.moment
 
+    def monotonic(self):
+        return self.elapsed_s
+
     def sleep(self, seconds):
         assert seconds > 0
         self.pauses_s.append(seconds)
-        self.moment += timedelta(seconds=seconds)
+        self.spend(seconds)
         self.on_sleep()
+
+    def spend(self, seconds):
+        self.moment += timedelta(seconds=seconds)
+        self.elapsed_s += seconds
 
 
 def simulate(directory, format_name, fault=None, clock=None, **fields):
     clock = clock or Clock()
     fields = {"name": "sim_1", "frames": FRAMES, "rate_hz": 10.0, "shape": SHAPE, "frame_bytes": 1000} | fields
     listen = {key: fields.pop(key) for key in ("on_progress", "stop") if key in fields}
-    run(Plan(format_name, directory, fault=fault, **fields), sleep=clock.sleep, now=clock.now, **listen)
+    plan = Plan(format_name, directory, fault=fault, **fields)
+    run(plan, sleep=clock.sleep, now=clock.now, clock=clock.monotonic, **listen)
     return clock
 
 
@@ -75,6 +96,10 @@ def healthy(tmp_path, format_name):
     return tree(tmp_path / "healthy")
 
 
+def is_index(name):
+    return re.search(r"analysis\.tdf(-wal|-shm)?$", name) is not None
+
+
 def same_but_for_dates(left, right):
     """Headers carry the time of day; all else of a frame is fixed by number and seed."""
     return {name: len(data) for name, data in left.items()} == {name: len(data) for name, data in right.items()}
@@ -86,6 +111,10 @@ def last_data_file(format_name):
         return f"sim_1_{FRAMES:05d}{suffix}"
     return {
         "eiger": "sim_1_data_000004.h5",
+        "diamond": "sim_1_000004.h5",
+        "bruker-d": "sim_1.d/analysis.tdf_bin",
+        "agilent-d": "sim_1.d/AcqData/MSPeak.bin",
+        "sciex": "sim_1.wiff.scan",
         "thermo-raw": "sim_1.raw",
         "waters-raw": "sim_1.raw/_FUNC002.DAT",
         "file": "sim_1.dat",
@@ -114,13 +143,43 @@ def test_fabio_logs_a_broken_checksum_so_that_the_test_above_can_fail(tmp_path, 
         assert caplog.records != []
 
 
-@pytest.mark.parametrize(("make", "suffix", "offset"), [(smv_frame, ".img", 40), (marccd_frame, ".mccd", 10)])
-def test_fabio_opens_frames_of_integrating_detectors(tmp_path, make, suffix, offset):
+@pytest.mark.parametrize(
+    ("make", "suffix", "offset"),
+    [
+        (smv_frame, ".img", 40),
+        (marccd_frame, ".mccd", 10),
+        (raxis_frame, ".osc", 10),
+        (bruker_frame, ".sfrm", 0),
+        (mar345_frame, ".mar2300", 10),
+        (oxford_frame, ".img", 10),
+        (tiff_frame, ".tif", 10),
+    ],
+)
+@pytest.mark.parametrize("shape", [(64, 48), (619, 487), (3, 2)])
+def test_fabio_opens_frames_of_integrating_detectors(tmp_path, caplog, make, suffix, offset, shape):
     path = tmp_path / f"x_00004{suffix}"
-    path.write_bytes(make(4, date=START, shape=(64, 48), seed=2))
-    with fabio.open(path) as image:
-        expected = images.positive(images.frame(4, shape=(64, 48), seed=2), offset=offset)
+    path.write_bytes(make(4, date=START, shape=shape, seed=2))
+    expected = images.positive(images.frame(4, shape=shape, seed=2), offset=offset)
+    with caplog.at_level(logging.WARNING), fabio.open(path) as image:
         assert np.array_equal(image.data, expected)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("make", "suffix", "keys", "scale"),
+    [
+        (raxis_frame, ".osc", ("Wavelength", "Crystal-to-detector Distance", "Phi Oscillation Start"), 1.0),
+        (bruker_frame, ".sfrm", ("WAVELEN", "DISTANC", "START"), 0.1),
+        (mar345_frame, ".mar2300", ("Wavelength", "Distance", "StartPhi"), 1.0),
+        (oxford_frame, ".img", ("Wavelength alpha1", "Distance in mm", "Omega start in deg"), 1.0),
+    ],
+)
+def test_fabio_reads_what_a_header_was_told(tmp_path, make, suffix, keys, scale):
+    path = tmp_path / f"x_00004{suffix}"
+    path.write_bytes(make(4, date=START, wavelength_A=0.9763, distance_m=0.2, start_angle_deg=90.0, increment_deg=0.25))
+    with fabio.open(path) as image:
+        told = [float(str(image.header[key]).split()[0]) for key in keys]
+    assert told == pytest.approx([0.9763, 200.0 * scale, 90.75], rel=1e-6)
 
 
 def test_fabio_reads_the_metadata_of_an_smv_frame(tmp_path):
@@ -148,6 +207,32 @@ def test_real_thermo_files_have_the_layout_that_simulated_ones_have(real_data, n
 def test_real_waters_directories_agree_as_simulated_ones_do(real_data, name, functions):
     files = {path.name: path.read_bytes() for path in (real_data / "waters" / name).iterdir()}
     assert len(check_waters(files)) == functions
+
+
+@pytest.mark.real_data
+def test_a_real_agilent_index_has_the_records_that_simulated_ones_have(real_data):
+    data = real_data / "agilent" / "yellow.D" / "AcqData"
+    scans = (data / "MSScan.bin").read_bytes()
+    assert scans[:2] == agilent_d.scan_header()[:2]
+    assert scans[88:92] == agilent_d.scan_header()[88:92]
+    records = [struct.unpack_from("<i128xiqii", scans, at) for at in range(160, len(scans), SCAN_RECORD_BYTES)]
+    assert [record[0] for record in records] == list(range(1, 2617))
+    offsets = [record[2] for record in records]
+    assert offsets[0] == PEAK_HEADER_BYTES
+    assert offsets[1:] == [record[2] + record[3] for record in records[:-1]]
+    assert all(record[3] == 16 * record[4] for record in records)
+
+
+@pytest.mark.real_data
+def test_real_bruker_blocks_follow_each_other_as_simulated_ones_do(real_data):
+    directory = real_data / "bruker" / "dia_test.d"
+    blob = (directory / "analysis.tdf_bin").read_bytes()
+    with closing(sqlite3.connect(f"file:{directory}/analysis.tdf?mode=ro&immutable=1", uri=True)) as opened:
+        offsets = [row[0] for row in opened.execute("SELECT TimsId FROM Frames ORDER BY Id")]
+    lengths = [struct.unpack_from("<I", blob, offset)[0] for offset in offsets]
+    assert [offset + length for offset, length in zip(offsets, lengths, strict=True)] == [*offsets[1:], len(blob)]
+    zstd_magic = bruker_d.tims_block(1, frame_bytes=100)[8:12]
+    assert {blob[offset + 8 : offset + 12] for offset in offsets} == {zstd_magic}
 
 
 @pytest.mark.real_data
@@ -243,6 +328,93 @@ def test_eiger_writes_its_master_first_and_then_all_images(tmp_path):
     assert frames_present(tmp_path / "sim_1_master.h5") == (FRAMES, FRAMES, 4)
 
 
+def test_diamond_maps_all_images_at_arm_and_says_at_the_end_when_it_ended(tmp_path):
+    seen = []
+    clock = Clock()
+    clock.on_sleep = lambda: seen.append((sorted(tree(tmp_path)), (tmp_path / "sim_1.nxs").read_bytes()[11]))
+    simulate(tmp_path, "diamond", clock=clock)
+    assert seen[0] == (["sim_1.nxs", "sim_1_meta.h5"], 1)
+    assert {flag for _names, flag in seen} == {1}
+    with h5py.File(tmp_path / "sim_1.nxs", "r") as nexus:
+        data = nexus["entry/data/data"]
+        assert data.is_virtual
+        assert data.shape == (FRAMES, *SHAPE)
+        assert {source.file_name for source in data.virtual_sources()} == {f"sim_1_{n:06d}.h5" for n in range(1, 5)}
+        counts = images.frame(5, shape=SHAPE)
+        assert np.array_equal(data[4], np.where(counts < 0, 2**32 - 1, counts))
+        assert nexus["entry/end_time"][()] == b"2026-11-21T02:14:07.800000+00:00"
+        assert nexus["entry/instrument/beam/incident_wavelength"][()] == 0.9763
+    with h5py.File(tmp_path / "sim_1_meta.h5", "r") as meta:
+        assert meta["_dectris/nimages"][()] == FRAMES
+
+
+def test_an_aborted_diamond_scan_is_closed_without_an_end_time(tmp_path):
+    simulate(tmp_path, "diamond", "abort")
+    with h5py.File(tmp_path / "sim_1.nxs", "r") as nexus:
+        assert "end_time" not in nexus["entry"]
+        assert "end_time_estimated" in nexus["entry"]
+
+
+def test_bruker_keeps_its_index_in_a_wal_until_the_end(tmp_path):
+    index, data = tmp_path / "sim_1.d" / "analysis.tdf", tmp_path / "sim_1.d" / "analysis.tdf_bin"
+    seen = []
+    clock = Clock()
+    clock.on_sleep = lambda: seen.append(
+        ((index.parent / "analysis.tdf-wal").stat().st_size, index.read_bytes()[18:20], data.stat().st_size)
+    )
+    simulate(tmp_path, "bruker-d", clock=clock)
+    assert all(wal_bytes > 0 for wal_bytes, _mode, _data_bytes in seen)
+    assert {mode for _wal_bytes, mode, _data_bytes in seen} <= {b"\2\2", b""}
+    assert [size for _wal, _mode, size in seen] == sorted(size for _wal, _mode, size in seen)
+    assert sorted(path.name for path in index.parent.iterdir()) == ["analysis.tdf", "analysis.tdf_bin"]
+    assert index.read_bytes()[18:20] == b"\1\1"
+    blob = data.read_bytes()
+    with closing(sqlite3.connect(f"file:{index}?mode=ro&immutable=1", uri=True)) as opened:
+        rows = opened.execute("SELECT Id, TimsId FROM Frames ORDER BY Id").fetchall()
+        said = dict(opened.execute("SELECT Key, Value FROM GlobalMetadata"))
+    ends = [offset + struct.unpack_from("<I", blob, offset)[0] for _frame, offset in rows]
+    assert [frame for frame, _offset in rows] == list(range(1, FRAMES + 1))
+    assert [0, *ends] == [offset for _frame, offset in rows] + [len(blob)]
+    assert (said["ClosedProperly"], said["SampleName"]) == ("1", "sim_1")
+
+
+def test_an_aborted_bruker_run_leaves_its_wal_and_was_not_closed_properly(tmp_path):
+    simulate(tmp_path, "bruker-d", "abort")
+    names = sorted(path.name for path in (tmp_path / "sim_1.d").iterdir())
+    assert names == ["analysis.tdf", "analysis.tdf-shm", "analysis.tdf-wal", "analysis.tdf_bin"]
+    assert (tmp_path / "sim_1.d" / "analysis.tdf-wal").stat().st_size > 0
+
+
+def test_agilent_counts_its_status_up_and_writes_no_record_before_its_peaks(tmp_path):
+    data = tmp_path / "sim_1.d" / "AcqData"
+    seen = []
+    clock = Clock()
+
+    def look():
+        status = re.search(rb"<AcqStatus>(\d)", (data / "Contents.xml").read_bytes())[1]
+        records = ((data / "MSScan.bin").stat().st_size - 160) // SCAN_RECORD_BYTES
+        spectra = ((data / "MSPeak.bin").stat().st_size - PEAK_HEADER_BYTES) // (1000 // 16 * 16)
+        seen.append((int(status), records, spectra, (data / "MSTS.xml").exists()))
+
+    clock.on_sleep = look
+    simulate(tmp_path, "agilent-d", clock=clock)
+    look()
+    assert seen[0] == (0, 0, 0, False)
+    assert {status for status, *_rest in seen[1:-1]} == {1}
+    assert all(records <= spectra for _status, records, spectra, _segments in seen)
+    assert seen[-1] == (2, FRAMES, FRAMES, True)
+
+
+def test_sciex_moves_its_scans_at_the_end(tmp_path):
+    seen = []
+    clock = Clock()
+    clock.on_sleep = lambda: seen.append(sizes(tmp_path))
+    simulate(tmp_path, "sciex", clock=clock)
+    assert {look["sim_1.wiff.scan"] for look in seen} == {44}
+    assert [look["sim_1.timeseries.data"] for look in seen[:-1]] == [1000 * n for n in range(FRAMES)]
+    assert sizes(tmp_path)["sim_1.wiff.scan"] > 144 + FRAMES * 1000
+
+
 def in_acquisition(blob):
     """Read the flag of a file that may still grow: its run header need not be there yet."""
     return parse_thermo(blob + bytes(100_000))["in_acquisition"]
@@ -285,22 +457,20 @@ def test_a_run_takes_the_time_that_its_rate_says(tmp_path):
 def test_time_lost_by_writing_is_made_up_for(tmp_path):
     clock = Clock()
 
-    def slow_disk():
-        clock.moment += timedelta(seconds=0.01)
-
-    clock.on_sleep = slow_disk
+    clock.on_sleep = lambda: clock.spend(0.01)  # a slow disk
     simulate(tmp_path, "file", clock=clock)
-    assert (clock.moment - START).total_seconds() == pytest.approx(FRAMES / 10.0 + 0.01)
+    assert clock.elapsed_s == pytest.approx(FRAMES / 10.0 + 0.01)
 
 
-def test_a_clock_that_is_set_back_does_not_stop_the_instrument(tmp_path):
+@pytest.mark.parametrize("days", [-365, 365])
+def test_a_wall_clock_that_is_set_does_not_change_the_pace(tmp_path, days):
     clock = Clock()
 
-    def set_back_once():
+    def set_once():
         clock.on_sleep = lambda: None
-        clock.moment -= timedelta(days=365)
+        clock.moment += timedelta(days=days)
 
-    clock.on_sleep = set_back_once
+    clock.on_sleep = set_once
     assert simulate(tmp_path, "file", clock=clock).slept_s == pytest.approx(FRAMES / 10.0)
 
 
@@ -339,8 +509,9 @@ def test_abort_leaves_half(tmp_path, format_name):
     simulate(tmp_path / "ill", format_name, "abort", on_progress=lambda done, total: heard.append((done, total)))
     ill = tree(tmp_path / "ill")
     assert heard[-1] == (FRAMES // 2, FRAMES)
-    assert sum(map(len, ill.values())) < sum(map(len, whole.values()))
-    assert ill.keys() <= whole.keys()
+    wal = {"sim_1.d/analysis.tdf-wal", "sim_1.d/analysis.tdf-shm"} if format_name == "bruker-d" else set()
+    assert sum(len(data) for name, data in ill.items() if name not in wal) < sum(map(len, whole.values()))
+    assert ill.keys() - wal <= whole.keys()
 
 
 def test_an_aborted_thermo_run_stays_marked(tmp_path):
@@ -364,6 +535,7 @@ def test_gap_leaves_a_hole_inside(tmp_path, format_name):
         if suffix
         else {
             "eiger": ["sim_1_data_000002.h5"],
+            "diamond": ["sim_1_000002.h5"],
             "waters-raw": ["sim_1.raw/_FUNC002.DAT", "sim_1.raw/_FUNC002.IDX"],
             "directory": ["sim_1/part_00005.dat"],
         }[format_name]
@@ -426,6 +598,64 @@ def test_old_mtimes_are_a_week_old_in_every_file(tmp_path, format_name):
     assert {path.stat().st_mtime for path in tmp_path.rglob("*") if path.is_file()} == {week_ago_s}
 
 
+@pytest.mark.parametrize("format_name", formats_with(Fault.FUTURE_MTIMES))
+def test_future_mtimes_are_a_day_ahead_in_every_file(tmp_path, format_name):
+    simulate(tmp_path, format_name, "future-mtimes")
+    tomorrow_s = (START + timedelta(days=1)).timestamp()
+    assert {path.stat().st_mtime for path in tmp_path.rglob("*") if path.is_file()} == {tomorrow_s}
+
+
+@pytest.mark.parametrize("format_name", formats_with(Fault.CORRUPT))
+def test_corrupt_changes_no_length_and_few_files(tmp_path, format_name):
+    whole = healthy(tmp_path, format_name)
+    simulate(tmp_path / "ill", format_name, "corrupt")
+    ill = tree(tmp_path / "ill")
+    assert sizes(tmp_path / "ill") == {name: len(data) for name, data in whole.items()}
+    changed = {name for name, data in whole.items() if ill[name] != data}
+    assert changed
+    assert changed <= (
+        {"sim_1.raw/_FUNC001.IDX", "sim_1.raw/_FUNC002.IDX"}
+        if format_name == "waters-raw"
+        else {"sim_1.d/AcqData/MSScan.bin"}
+        if format_name == "agilent-d"
+        else {last_data_file(format_name).replace("00008", "00005").replace("000004", "000003")}
+    )
+
+
+def test_the_checksum_of_a_corrupt_cbf_is_that_of_the_pixels_it_should_have(tmp_path):
+    simulate(tmp_path, "pilatus", "corrupt")
+    problems = {}
+    for path in sorted(tmp_path.iterdir()):
+        check = formats.FORMATS["frames"].content_check(path.name)
+        check.update(path.read_bytes())
+        problems[path.name] = check.problem()
+    assert [name for name, problem in problems.items() if problem] == ["sim_1_00005.cbf"]
+
+
+@pytest.mark.parametrize("format_name", formats_with(Fault.TWO_WAVELENGTHS))
+def test_two_wavelengths_change_half_way(tmp_path, format_name):
+    whole = healthy(tmp_path, format_name)
+    simulate(tmp_path / "ill", format_name, "two-wavelengths")
+    ill = tree(tmp_path / "ill")
+    changed = [name for name in sorted(whole) if ill[name] != whole[name]]
+    # a header that counts the frames of its series counts those of its own wavelength
+    assert changed == sorted(whole)[0 if format_name == "bruker" else FRAMES // 2 :]
+
+
+@pytest.mark.parametrize("format_name", formats_with(Fault.INTERLEAVED))
+def test_interleaved_series_come_in_turn(tmp_path, format_name):
+    order = []
+    clock = Clock()
+    clock.on_sleep = lambda: order.extend(sorted(set(tree(tmp_path)) - set(order)))
+    heard = []
+    simulate(tmp_path, format_name, "interleaved", clock=clock, on_progress=lambda *each: heard.append(each))
+    suffix = FRAME_SERIES[format_name]
+    in_turn = [f"{name}_{n:05d}{suffix}" for n in range(1, FRAMES + 1) for name in ("sim_1", "sim_1_b")]
+    assert order == in_turn
+    assert heard[-1] == (2 * FRAMES, 2 * FRAMES)
+    assert clock.slept_s == pytest.approx(2 * FRAMES / 10.0)
+
+
 @pytest.mark.parametrize("format_name", formats_with(Fault.LATE))
 def test_late_comes_after_all_others_and_a_long_silence(tmp_path, format_name):
     whole = healthy(tmp_path, format_name)
@@ -438,7 +668,7 @@ def test_late_comes_after_all_others_and_a_long_silence(tmp_path, format_name):
     assert clock.slept_s == pytest.approx((FRAMES - 1 + 20) / 10.0)
     _, there_after_the_silence = max(looks, key=lambda look: look[0])
     (late,) = whole.keys() - there_after_the_silence
-    assert late == ("sim_1_data_000002.h5" if format_name == "eiger" else last_data_file(format_name).replace("8", "5"))
+    assert late == last_data_file(format_name).replace("00008", "00005").replace("000004", "000002")
 
 
 @pytest.mark.parametrize("format_name", formats_with(Fault.PREALLOCATED))
@@ -447,7 +677,8 @@ def test_preallocated_files_have_their_size_before_their_content(tmp_path, forma
     ill = tmp_path / "ill"
     looks = []
     clock = Clock()
-    clock.on_sleep = lambda: looks.append(tree(ill))
+    # SQLite alone decides on the size of an index
+    clock.on_sleep = lambda: looks.append({name: data for name, data in tree(ill).items() if not is_index(name)})
     simulate(ill, format_name, "preallocated", clock=clock)
     assert same_but_for_dates(tree(ill), whole)
     for look in looks:
@@ -508,7 +739,150 @@ def test_other_series_of_the_same_directory_do_not_matter(tmp_path):
     assert len(tree(tmp_path)) == 2 * FRAMES
 
 
+def test_a_series_of_which_one_dataset_is_there_is_refused_before_anything_is_written(tmp_path):
+    plans = series_of(Plan("file", tmp_path, frames=1), 3)
+    (tmp_path / "sim_3.dat").write_bytes(b"real")
+    with pytest.raises(FileExistsError, match=r"sim_3\.dat is there already"):
+        refuse_existing(plans)
+    assert len(tree(tmp_path)) == 1
+
+
+def test_the_second_of_two_interleaved_series_is_never_written_over(tmp_path):
+    (tmp_path / "sim_1_b_00007.cbf").write_bytes(b"real")
+    with pytest.raises(FileExistsError, match="sim_1_b_00007"):
+        simulate(tmp_path, "pilatus", "interleaved")
+    assert len(tree(tmp_path)) == 1
+
+
 def test_names_of_any_script_and_bytes_are_taken(tmp_path):
     for format_name in SIMULATORS:
         simulate(tmp_path / format_name, format_name, name="Probe [é]\udcff {1}", frames=1)
         assert tree(tmp_path / format_name)
+
+
+# ---- what our own formats make of it
+
+
+def verdicts(directory, format_name):
+    """Return the verdicts, by dataset, once nothing has changed for two hours."""
+    found = formats.group(listing_of(directory), format_name)
+    return {part.name: verdict for dataset in found for part, verdict in judged(directory, dataset)}
+
+
+def listing_of(directory):
+    def stat(path):
+        return file_stat(str(path.relative_to(directory)), path.lstat())
+
+    entries = sorted(directory.iterdir())
+    trees = {
+        path.name: tuple(stat(below) for below in sorted(path.rglob("*")) if below.is_file())
+        for path in entries
+        if path.is_dir()
+    }
+    return Listing("", tuple(stat(path) for path in entries if path.is_file()), trees)
+
+
+def judged(directory, dataset, quiet_s=7200.0):
+    form = formats.FORMATS[dataset.format]
+    said = {file.path: form.probe(str(directory / file.path), file) for file in dataset.files}
+    probes = {path: probe for path, probe in said.items() if probe is not None}
+    for part in form.split(dataset, probes):
+        own = {file.path: probes[file.path] for file in part.files if file.path in probes}
+        yield part, form.judge(part, own, Quiet(quiet_s, quiet_s), Terms(30.0))
+
+
+@pytest.mark.parametrize("format_name", ["eiger", "diamond", "thermo-raw", "bruker-d", "agilent-d", "sciex"])
+def test_what_says_itself_that_it_goes_on_is_growing_through_any_pause_of_minutes(tmp_path, format_name):
+    seen = []
+    clock = Clock()
+
+    def look():
+        for dataset in formats.group(listing_of(tmp_path), "auto"):
+            seen.extend(verdict.kind for _part, verdict in judged(tmp_path, dataset, quiet_s=590.0))
+
+    clock.on_sleep = look
+    simulate(tmp_path, format_name, clock=clock)
+    assert set(seen) == {VerdictKind.GROWING}
+    look()
+    assert seen[-1] == (VerdictKind.GROWING if format_name == "sciex" else VerdictKind.COMPLETE)
+
+
+HARMLESS = [
+    None,
+    Fault.SLOW,
+    Fault.RENAME,
+    Fault.OLD_MTIMES,
+    Fault.FUTURE_MTIMES,
+    Fault.PREALLOCATED,
+    Fault.LATE,
+    Fault.RESTART,
+]
+
+
+@pytest.mark.parametrize(
+    ("format_name", "fault"),
+    [(name, fault) for name in SIMULATORS for fault in HARMLESS if fault is None or fault in faults_of(name)],
+)
+def test_what_ended_well_is_complete_by_our_own_formats(tmp_path, format_name, fault):
+    simulate(tmp_path, format_name, fault)
+    by = format_name if format_name in ("file", "directory") else "auto"
+    found = verdicts(tmp_path, by)
+    assert {name: verdict.kind for name, verdict in found.items()} == {"sim_1": VerdictKind.COMPLETE}, found
+
+
+BY_FAULT = {
+    Fault.GAP: {
+        **dict.fromkeys(FRAME_SERIES, VerdictKind.GAPPED),
+        "eiger": VerdictKind.ABORTED,
+        "diamond": VerdictKind.ABORTED,
+        "waters-raw": VerdictKind.TRUNCATED,
+    },
+    Fault.TRUNCATED: {
+        **dict.fromkeys(FRAME_SERIES, VerdictKind.CORRUPT),
+        "eiger": VerdictKind.CORRUPT,
+        "diamond": VerdictKind.CORRUPT,
+        "thermo-raw": VerdictKind.TRUNCATED,
+        "waters-raw": VerdictKind.TRUNCATED,
+        "bruker-d": VerdictKind.TRUNCATED,
+        "agilent-d": VerdictKind.TRUNCATED,
+    },
+    Fault.CORRUPT: {
+        "thermo-raw": VerdictKind.TRUNCATED,
+        "waters-raw": VerdictKind.TRUNCATED,
+        "bruker-d": VerdictKind.TRUNCATED,
+    },
+    Fault.ABORT: {
+        "bruker": VerdictKind.TRUNCATED,
+        "eiger": VerdictKind.ABORTED,
+        "diamond": VerdictKind.ABORTED,
+        "thermo-raw": VerdictKind.ABORTED,
+        "bruker-d": VerdictKind.ABORTED,
+        "agilent-d": VerdictKind.ABORTED,
+        "sciex": VerdictKind.ABORTED,
+    },
+}
+"""Where a format can tell at all; elsewhere the rule's own count, or a checksum while it is archived, must."""
+
+
+@pytest.mark.parametrize(
+    ("format_name", "fault", "kind"),
+    [(name, fault, kind) for fault, kinds in BY_FAULT.items() for name, kind in kinds.items()],
+)
+def test_what_did_not_is_found_out_by_our_own_formats(tmp_path, format_name, fault, kind):
+    simulate(tmp_path, format_name, fault)
+    found = verdicts(tmp_path, "auto")
+    assert {name: verdict.kind for name, verdict in found.items()} == {"sim_1": kind}, found
+
+
+def test_interleaved_series_are_two_datasets(tmp_path):
+    simulate(tmp_path, "pilatus", "interleaved")
+    assert verdicts(tmp_path, "auto").keys() == {"sim_1", "sim_1_b"}
+
+
+@pytest.mark.parametrize("format_name", formats_with(Fault.TWO_WAVELENGTHS))
+def test_two_wavelengths_are_two_datasets(tmp_path, format_name):
+    simulate(tmp_path, format_name, "two-wavelengths")
+    found = verdicts(tmp_path, "auto")
+    assert [(verdict.kind, verdict.frames.present) for verdict in found.values()] == [
+        (VerdictKind.COMPLETE, FRAMES // 2)
+    ] * 2, found

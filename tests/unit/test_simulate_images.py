@@ -33,3 +33,31 @@ def test_integrated_counts_have_no_negative_and_a_pedestal():
     counts = images.positive(np.array([[-2, -1, 0, 70_000]], dtype=np.int32), offset=1)
     assert counts.tolist() == [[0, 0, 1, 65_535]]
     assert counts.dtype == np.dtype("<u2")
+
+
+def test_an_album_encodes_each_picture_once_and_shows_it_again():
+    encoded = []
+
+    def encode(image):
+        encoded.append(image)
+        return images.Encoded(image.tobytes())
+
+    album = images.Album(encode, shape=(20, 30), seed=3)
+    shown = [album.picture(number) for number in (1, 2, 2, 1, 24, 25, 26, 1000)]
+    assert len(encoded) == 24
+    assert np.array_equal(encoded[1], images.frame(2, shape=(20, 30), seed=3))
+    assert shown[0] is shown[3] is shown[5]
+    assert shown[1] is shown[2] is shown[6]
+    assert shown[0].pixels != shown[1].pixels
+
+
+def test_an_album_of_large_pictures_keeps_few():
+    encoded = []
+
+    def encode(image):
+        encoded.append(image)
+        return images.Encoded(bytes(30 << 20))
+
+    album = images.Album(encode, shape=(2, 2))
+    assert album.picture(1000) is album.picture(4)
+    assert len(encoded) == 3

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from depositd.simulate import FAULTS, SIMULATORS, Plan
+from depositd.formats import FORMATS
+from depositd.simulate import SIMULATORS, Plan
 from depositd.simulate.instruments import _INSTRUMENTS
-from depositd.simulate.plan import LATE_PERIODS, Fault, Take, faults_of, takes
+from depositd.simulate.plan import LATE_PERIODS, Fault, Take, faults_of, series_of, takes
 
 HERE = Path("data")
 
@@ -17,19 +18,14 @@ def test_every_name_leads_to_an_instrument():
     assert {plan(name).instrument for name in SIMULATORS} == set(_INSTRUMENTS)
 
 
-def test_rules_own_format_names_are_known():
-    assert {"frames", "eiger", "thermo-raw", "waters-raw", "file", "directory"} <= set(SIMULATORS)
-
-
-def test_every_fault_is_described_in_one_sentence():
-    assert list(FAULTS) == list(Fault)
-    assert all(sentence.endswith(".") and sentence.count(". ") == 0 for sentence in FAULTS.values())
+def test_every_format_of_a_rule_can_be_simulated_under_its_own_name():
+    assert set(FORMATS) <= set(SIMULATORS)
 
 
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"format_name": "bruker-d"}, "'bruker-d' cannot be simulated (one of pilatus, cbf"),
+        ({"format_name": "thermo-d"}, "'thermo-d' cannot be simulated (one of pilatus, cbf"),
         ({"fault": "fire"}, "'fire' is not a fault (one of abort, gap"),
         ({"name": "a/b"}, "is not a name for a dataset"),
         ({"name": ".hidden"}, "is not a name for a dataset"),
@@ -54,7 +50,7 @@ def test_a_fault_that_the_format_cannot_have_names_those_it_can():
         plan("thermo-raw", fault="gap")
     assert str(caught.value) == (
         "gap makes no sense for thermo-raw: one file has no frame that could be missing "
-        "(one of abort, truncated, rename, old-mtimes, preallocated, slow)"
+        "(one of abort, truncated, corrupt, slow, rename, old-mtimes, future-mtimes, preallocated)"
     )
 
 
@@ -89,3 +85,49 @@ def test_a_late_frame_keeps_everyone_waiting():
 def test_a_slow_run_does_not_tell_in_its_headers():
     slow = plan(rate_hz=4.0, fault="slow")
     assert (slow.period_s, slow.pace_s) == (0.25, 2.5)
+
+
+def test_a_gap_at_diamond_needs_a_data_file_that_can_be_missing():
+    with pytest.raises(ValueError, match="gap needs at least two data files"):
+        plan("diamond", frames=10, images_per_file=10, fault="gap")
+
+
+@pytest.mark.parametrize(
+    ("name", "datasets", "names"),
+    [
+        ("lyso_1", 3, ["lyso_1", "lyso_2", "lyso_3"]),
+        ("lyso_09", 2, ["lyso_09", "lyso_10"]),
+        ("lyso_9", 2, ["lyso_9", "lyso_10"]),
+        ("lyso", 2, ["lyso_1", "lyso_2"]),
+        ("lyso", 1, ["lyso"]),
+        ("2026", 2, ["2026", "2027"]),
+        ("a\nb_1", 2, ["a\nb_1", "a\nb_2"]),
+    ],
+)
+def test_the_names_of_a_series_count_up(name, datasets, names):
+    assert [each.name for each in series_of(plan(name=name), datasets)] == names
+
+
+def test_the_datasets_of_a_series_take_faults_in_turn_and_have_seeds_of_their_own():
+    plans = series_of(plan(seed=7), 5, (None, "abort"))
+    assert [each.fault for each in plans] == [None, "abort", None, "abort", None]
+    assert [each.seed for each in plans] == [7, 8, 9, 10, 11]
+
+
+def test_a_series_is_refused_as_a_whole_where_one_of_its_faults_makes_no_sense():
+    with pytest.raises(ValueError, match="gap makes no sense for file"):
+        series_of(plan("file"), 3, (None, "gap"))
+    with pytest.raises(ValueError, match="a series of 0 datasets"):
+        series_of(plan(), 0)
+
+
+def test_interleaved_writes_under_two_names():
+    assert plan(fault="interleaved").names == ("sim_1", "sim_1_b")
+    assert plan().names == ("sim_1",)
+
+
+@pytest.mark.parametrize(("frames", "corrupt"), [(1, [1]), (2, [2]), (7, [4])])
+def test_one_frame_in_the_middle_is_corrupt(frames, corrupt):
+    ill = plan(frames=frames, fault="corrupt")
+    assert [number for number in range(1, frames + 1) if ill.is_corrupt(number)] == corrupt
+    assert not plan(frames=frames).is_corrupt(corrupt[0])

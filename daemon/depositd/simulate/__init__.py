@@ -1,9 +1,10 @@
 """Simulated instruments that write real files at a real pace, with faults on request.
 
-``plan`` says what there is to simulate and is light to import; ``writers`` makes the bytes;
+``catalogue`` and ``plan`` say what there is to simulate and are light to import; ``writers`` makes the bytes;
 ``instruments.run`` writes them the way the real instrument does.
 """
 
-from depositd.simulate.plan import FAULTS, SIMULATORS, Plan
+from depositd.simulate.catalogue import FAULTS, SIMULATORS
+from depositd.simulate.plan import Plan
 
 __all__ = ["FAULTS", "SIMULATORS", "Plan"]

@@ -29,6 +29,9 @@ class EigerWriter:
     write to (default: in ``directory``, refusing what is there); ``finished`` hears of each file that was closed.
     """
 
+    DATA_PATH = "entry/data/data"
+    """Where a data file holds its images."""
+
     def __init__(
         self,
         directory: Path,
@@ -59,7 +62,7 @@ class EigerWriter:
         self.increment_deg = increment_deg
         self._directory = directory
         self._seed = seed
-        self._place = place or self._refuse_existing
+        self.place = place or self._refuse_existing
         self._finished = finished
         self._compression = _compression()
         self._file: Any = None
@@ -74,50 +77,73 @@ class EigerWriter:
         """Return the data file, counted from 1, that image ``image``, counted from 1, belongs to."""
         return (image - 1) // self.images_per_file + 1
 
+    @property
+    def files(self) -> int:
+        """Data files of all triggers."""
+        return self.file_number(self.total_images)
+
     def arm(self) -> None:
         """Write the master with links to all data files; none of them is there yet."""
         import h5py
 
         name = f"{self.prefix}_master.h5"
-        with h5py.File(self._place(name), "w") as master:
-            _write_tree(master, _metadata(self))
-            master["entry"].attrs["NX_class"] = "NXentry"
-            master["entry/sample/goniometer/omega"] = np.arange(self.total_images) * self.increment_deg
+        with h5py.File(self.place(name), "w") as master:
+            self.describe(master)
             data = master.create_group("entry/data")
             data.attrs["NX_class"] = "NXdata"
-            for number in range(1, self.file_number(self.total_images) + 1):
-                data[f"data_{number:06d}"] = h5py.ExternalLink(self._data_name(number), "/entry/data/data")
-        self._tell(name)
+            for number in range(1, self.files + 1):
+                data[f"data_{number:06d}"] = h5py.ExternalLink(self.data_name(number), f"/{self.DATA_PATH}")
+        self.tell(name)
 
-    def add_image(self, image: int) -> None:
-        """Append image ``image``, counted from 1, to its data file and flush it to the disk."""
+    def add_image(self, image: int, *, corrupt: bool = False) -> None:
+        """Append image ``image``, counted from 1, to its data file and flush it to the disk.
+
+        A ``corrupt`` image has zeros where its packed pixels should be: HDF5 cannot unpack them.
+        """
         number = self.file_number(image)
         if self._file is None or number != self._file_number:
-            self.close()
+            self.close_data()
             self._open(number, image)
-        data = self._file["entry/data/data"]
+        data = self._file[self.DATA_PATH]
         data.resize(data.shape[0] + 1, axis=0)
         counts = pictures.frame(image, shape=self.shape, seed=self._seed)
         # unsigned pixels: what Pilatus marks with negative numbers is the largest number here
         data[-1] = np.where(counts < 0, _GAP, counts)
+        if corrupt:
+            packed_bytes = data.id.get_chunk_info_by_coord((data.shape[0] - 1, 0, 0)).size
+            data.id.write_direct_chunk((data.shape[0] - 1, 0, 0), bytes(packed_bytes))
         data.attrs["image_nr_high"] = image
         self._file.flush()
 
+    def describe(self, master: Any) -> None:
+        """Write what a master says of the experiment into an open file."""
+        _write_tree(master, _metadata(self))
+        master["entry"].attrs["NX_class"] = "NXentry"
+        master["entry/sample/goniometer/omega"] = np.arange(self.total_images) * self.increment_deg
+
     def close(self) -> None:
+        """Close all files that are open."""
+        self.close_data()
+
+    def close_data(self) -> None:
         """Close the data file that is open, if one is."""
         if self._file is not None:
             self._file.close()
             self._file = None
-            self._tell(self._data_name(self._file_number))
+            self.tell(self.data_name(self._file_number))
+
+    def end(self, ended: datetime) -> None:  # noqa: ARG002 - other writers of the same files do say when
+        """End the series; an Eiger's own files do not say that it has ended."""
+        self.close()
 
     def _open(self, number: int, image: int) -> None:
         import h5py
 
         # "latest" marks a file that is open for writing in its superblock, as the detector's files are marked
-        self._file = h5py.File(self._place(self._data_name(number)), "w", libver="latest")
+        self._file = h5py.File(self.place(self.data_name(number)), "w", libver="latest")
         self._file_number = number
         data = self._file.create_dataset(
-            "entry/data/data",
+            self.DATA_PATH,
             shape=(0, *self.shape),
             maxshape=(self.images_per_file, *self.shape),
             chunks=(1, *self.shape),
@@ -127,7 +153,8 @@ class EigerWriter:
         data.attrs["image_nr_low"] = image
         data.attrs["image_nr_high"] = image
 
-    def _data_name(self, number: int) -> str:
+    def data_name(self, number: int) -> str:
+        """Return the name of data file ``number``, counted from 1."""
         return f"{self.prefix}_data_{number:06d}.h5"
 
     def _refuse_existing(self, name: str) -> Path:
@@ -136,7 +163,8 @@ class EigerWriter:
             raise FileExistsError(f"{path} is there already: a simulated Eiger never writes over a file")
         return path
 
-    def _tell(self, name: str) -> None:
+    def tell(self, name: str) -> None:
+        """Say that a file was closed."""
         if self._finished is not None:
             self._finished(name)
 

@@ -3,6 +3,7 @@
 ``number`` counts from 1.  ``start_angle_deg`` is that of frame 1; frame *n* starts at
 ``start_angle_deg + (n - 1) * increment_deg``.  ``date`` is when this frame's exposure began and is written
 as it is given, without a time zone, as detectors do.  Wavelengths are in Ångström, distances in metres.
+``encoded`` is the picture where it was encoded before; by default it is that of ``number``, ``shape`` and ``seed``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def cbf_frame(
     period_s: float = 0.102,
     start_angle_deg: float = 0.0,
     increment_deg: float = 0.1,
+    encoded: images.Encoded | None = None,
 ) -> bytes:
     """Return a miniCBF file as a Pilatus writes it (header convention PILATUS_1.2)."""
     start_deg = start_angle_deg + (number - 1) * increment_deg
@@ -76,7 +78,8 @@ def cbf_frame(
         ";",
         "",
     ]
-    return _cbf("\r\n".join(lines), images.frame(number, shape=shape, seed=seed))
+    encoded = encoded or encode_cbf(images.frame(number, shape=shape, seed=seed))
+    return _cbf("\r\n".join(lines), encoded)
 
 
 def full_cbf_frame(
@@ -94,6 +97,7 @@ def full_cbf_frame(
     exposure_s: float = 0.1,
     start_angle_deg: float = 0.0,
     increment_deg: float = 0.1,
+    encoded: images.Encoded | None = None,
 ) -> bytes:
     """Return an imgCIF file with the categories of the CIF dictionary (``_diffrn.id`` and so on)."""
     start_deg = start_angle_deg + (number - 1) * increment_deg
@@ -142,7 +146,8 @@ def full_cbf_frame(
             {"array_id": "ARRAY1", "index": "2", "size": f"{_PIXEL_M:.6e}"},
         ),
     ]
-    return _cbf("\r\n".join(blocks), images.frame(number, shape=shape, seed=seed))
+    encoded = encoded or encode_cbf(images.frame(number, shape=shape, seed=seed))
+    return _cbf("\r\n".join(blocks), encoded)
 
 
 def smv_frame(
@@ -158,6 +163,7 @@ def smv_frame(
     exposure_s: float = 1.0,
     start_angle_deg: float = 0.0,
     increment_deg: float = 0.5,
+    encoded: images.Encoded | None = None,
 ) -> bytes:
     """Return an ADSC frame: a text header of 512 bytes, then unsigned 16-bit counts, little-endian."""
     start_deg = start_angle_deg + (number - 1) * increment_deg
@@ -186,8 +192,13 @@ def smv_frame(
         "BEAM_CENTER_Y": f"{shape[0] * pixel_mm / 2:.2f}",
     }
     header = "{\n" + "".join(f"{key}={value};\n" for key, value in fields.items()) + "}\f"
-    data = images.positive(images.frame(number, shape=shape, seed=seed), offset=40)
-    return header.encode("ascii").ljust(512) + data.tobytes()
+    encoded = encoded or encode_smv(images.frame(number, shape=shape, seed=seed))
+    return header.encode("ascii").ljust(512) + encoded.pixels
+
+
+def encode_smv(image: images.Image) -> images.Encoded:
+    """Return counts as 16 bits on a pedestal of 40."""
+    return images.Encoded(images.positive(image, offset=40).tobytes())
 
 
 def marccd_frame(
@@ -201,6 +212,7 @@ def marccd_frame(
     exposure_s: float = 1.0,
     start_angle_deg: float = 0.0,
     increment_deg: float = 0.5,
+    encoded: images.Encoded | None = None,
 ) -> bytes:
     """Return a marCCD frame: a TIFF directory, the MarCCD header at 1024, 16-bit counts at 4096.
 
@@ -245,12 +257,17 @@ def marccd_frame(
     header[1028:1031] = b"MMX"
     stamp = date.strftime("%m%d%H%M%Y.%S").encode("ascii")
     header[2368 : 2368 + len(stamp)] = stamp
-    data = images.positive(images.frame(number, shape=shape, seed=seed), offset=10)
-    return bytes(header) + data.tobytes()
+    encoded = encoded or encode_marccd(images.frame(number, shape=shape, seed=seed))
+    return bytes(header) + encoded.pixels
 
 
-def _cbf(header: str, image: images.Image) -> bytes:
-    """Put an image behind its header, byte-offset compressed, with its MD5."""
+def encode_marccd(image: images.Image) -> images.Encoded:
+    """Return counts as 16 bits on a pedestal of 10."""
+    return images.Encoded(images.positive(image, offset=10).tobytes())
+
+
+def encode_cbf(image: images.Image) -> images.Encoded:
+    """Return a binary section: an image, byte-offset compressed, between its description with its MD5 and its end."""
     from fabio.compression import compByteOffset
 
     binary: bytes = compByteOffset(image)
@@ -275,8 +292,13 @@ def _cbf(header: str, image: images.Image) -> bytes:
         "",
         "",
     ]
-    text = (header + "\r\n".join(section)).encode("utf-8", "surrogateescape")
-    return b"".join([text, _BINARY_STARTS, binary, bytes(_PADDING_BYTES), _BINARY_ENDS])
+    before = "\r\n".join(section).encode("ascii") + _BINARY_STARTS
+    return images.Encoded(binary, before, bytes(_PADDING_BYTES) + _BINARY_ENDS)
+
+
+def _cbf(header: str, encoded: images.Encoded) -> bytes:
+    text = header.encode("utf-8", "surrogateescape")
+    return b"".join([text, encoded.before, encoded.pixels, encoded.after])
 
 
 def _loop(category: str, *rows: dict[str, str]) -> str:

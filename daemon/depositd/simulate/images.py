@@ -9,7 +9,8 @@ and a frame costs one scatter instead of a Poisson draw.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ _MODULE_PX = (195, 487)
 _PITCH_PX = (212, 494)
 _FRAMES_IN_REFLECTION = 3
 _FRAMES_BETWEEN_REFLECTIONS = 24
+_MOST_KEPT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,3 +81,53 @@ def _scene(shape: tuple[int, int], seed: int) -> _Scene:
         ),
         dead=random.choice(pixels, size=min(10, pixels // 1000), replace=False),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """A picture as a format stores it.
+
+    ``before`` and ``after`` stand around the pixels and depend on them (a CBF's binary section); ``counts`` are numbers
+    that the file's header gives of them (overflows …).
+    """
+
+    pixels: bytes
+    before: bytes = b""
+    after: bytes = b""
+    counts: tuple[int, ...] = ()
+
+    @property
+    def blank(self) -> Encoded:
+        """The same with zeros for pixels, as a failing disk returns them."""
+        return replace(self, pixels=bytes(len(self.pixels)))
+
+    @property
+    def size_bytes(self) -> int:
+        """All of its bytes."""
+        return len(self.before) + len(self.pixels) + len(self.after)
+
+
+class Album:
+    """The pictures of one series, each encoded once and shown again and again.
+
+    Making and packing a picture takes longer than a fast detector has for a frame.  There are 24 different ones, fewer
+    where they are large: at most about 64 MiB are kept.
+    """
+
+    def __init__(self, encode: Callable[[Image], Encoded], *, shape: tuple[int, int], seed: int = 0) -> None:
+        self._encode = encode
+        self._shape = shape
+        self._seed = seed
+        self._pictures: list[Encoded] = []
+        self._full = False
+
+    def picture(self, number: int) -> Encoded:
+        """Return the picture that frame ``number``, counted from 1, shows."""
+        while not self._full and len(self._pictures) < number:
+            self._add()
+        return self._pictures[(number - 1) % len(self._pictures)]
+
+    def _add(self) -> None:
+        self._pictures.append(self._encode(frame(len(self._pictures) + 1, shape=self._shape, seed=self._seed)))
+        kept = len(self._pictures)
+        self._full = kept == _FRAMES_BETWEEN_REFLECTIONS or kept * self._pictures[0].size_bytes >= _MOST_KEPT_BYTES

@@ -17,7 +17,7 @@ from depositd.simulate.plan import Fault
 from depositd.units import printable
 
 _TEMPORARY_SUFFIX = ".a1B2c3"
-_COPIED_AGE = timedelta(days=7)
+_MTIME_OFFSETS = {Fault.OLD_MTIMES: timedelta(days=-7), Fault.FUTURE_MTIMES: timedelta(days=1)}
 _CUT_AT = 0.6
 
 
@@ -33,7 +33,8 @@ class Output:
         self._renames_tree = fault == Fault.RENAME and tree is not None
         self._renames_files = fault == Fault.OLD_MTIMES or (fault == Fault.RENAME and tree is None)
         self._preallocates = fault == Fault.PREALLOCATED
-        self._mtime_s = (now - _COPIED_AGE).timestamp() if fault == Fault.OLD_MTIMES else None
+        offset = None if fault is None else _MTIME_OFFSETS.get(Fault(fault))
+        self._mtime_s = None if offset is None else (now + offset).timestamp()
         self._made: set[str] = set()
         self.frames_done = 0
         directory.mkdir(parents=True, exist_ok=True)
@@ -66,8 +67,11 @@ class Output:
         final = self.root / name
         path = _temporary(final) if self._renames_files else final
         if name not in self._made:
+            if "/" in name:
+                final.parent.mkdir(exist_ok=True)
             _refuse_existing(final)
-            _refuse_existing(path)
+            if path != final:
+                _refuse_existing(path)
             self._made.add(name)
         return path
 

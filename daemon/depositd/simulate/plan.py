@@ -1,76 +1,32 @@
-"""What can be simulated: instruments, faults, and which of them go together.
+"""What one simulated acquisition is, and which frames come in which order.
 
 Everything here decides on values; nothing touches the disk.
 """
 
 from __future__ import annotations
 
-import enum
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
 from pathlib import Path
 
-from depositd.units import printable
+from depositd.simulate.catalogue import FAULTS, SIMULATORS, Fault, fault_of, faults_of, instrument_of
+from depositd.units import printable, show_count
 
-SIMULATORS: Mapping[str, str] = {
-    "pilatus": "Pilatus detector: one miniCBF file for each frame",
-    "cbf": "full imgCIF: one CBF file for each frame, with the categories of the CIF dictionary",
-    "smv": "ADSC detector: one SMV file (.img) for each frame",
-    "marccd": "Rayonix detector: one marCCD file (.mccd) for each frame",
-    "eiger": "Eiger detector: an HDF5 master at arm, data files one after another",
-    "thermo-raw": "Thermo mass spectrometer: one .raw file that grows and is marked when the run ends",
-    "waters-raw": "Waters mass spectrometer: a .raw directory whose function files grow side by side",
-    "file": "any instrument that appends to one file (.dat)",
-    "directory": "any instrument that fills one directory, file by file",
-    "frames": "the same as pilatus, by the name that rules use",
-}
-"""Names for ``depositd simulate FORMAT DIR`` with one line each."""
-
-_ALIASES = {"frames": "pilatus"}
-
-
-class Fault(enum.StrEnum):
-    """What can go wrong on request."""
-
-    ABORT = "abort"
-    GAP = "gap"
-    TRUNCATED = "truncated"
-    RESTART = "restart"
-    RENAME = "rename"
-    OLD_MTIMES = "old-mtimes"
-    LATE = "late"
-    PREALLOCATED = "preallocated"
-    SLOW = "slow"
-
-
-FAULTS: Mapping[str, str] = {
-    Fault.ABORT: "The run stops half-way: its files are closed and the rest never comes.",
-    Fault.GAP: "One frame in the middle (Eiger: one data file, Waters: one function) is never written.",
-    Fault.TRUNCATED: "The last data file ends after 60 % of its bytes.",
-    Fault.RESTART: "The run stops half-way and begins again from the first frame under the same name.",
-    Fault.RENAME: "Everything is written under a hidden temporary name and renamed into place when it is whole.",
-    Fault.OLD_MTIMES: "Files are copied in as rsync does: renamed into place with modification times of a week ago.",
-    Fault.LATE: "One frame in the middle (Eiger: one data file) comes last, 20 periods after all others.",
-    Fault.PREALLOCATED: "Each file has its final size from the start and is filled afterwards.",
-    Fault.SLOW: "Everything comes ten times slower than the headers say, as over a crowded network.",
-}
-"""Faults with one sentence each."""
-
-_SENSELESS: Mapping[tuple[str, Fault], str] = {
-    ("eiger", Fault.PREALLOCATED): "HDF5 files grow with their images",
-    ("thermo-raw", Fault.GAP): "one file has no frame that could be missing",
-    ("thermo-raw", Fault.LATE): "one file has no frame that could come late",
-    ("thermo-raw", Fault.RESTART): "Xcalibur gives a second run another name",
-    ("waters-raw", Fault.LATE): "scans are appended in order",
-    ("file", Fault.GAP): "one file has no frame that could be missing",
-    ("file", Fault.LATE): "one file has no frame that could come late",
-}
+__all__ = ["FAULTS", "LATE_PERIODS", "SIMULATORS", "Fault", "Plan", "Take", "faults_of", "series_of", "takes"]
 
 LATE_PERIODS = 20.0
 """How long a late frame keeps everyone waiting, in frame periods."""
 
-_FEWEST_FRAMES = {Fault.ABORT: 2, Fault.RESTART: 2, Fault.GAP: 3, Fault.LATE: 3}
+_FEWEST_FRAMES = {
+    Fault.ABORT: 2,
+    Fault.RESTART: 2,
+    Fault.TWO_WAVELENGTHS: 2,
+    Fault.GAP: 3,
+    Fault.LATE: 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +34,8 @@ class Plan:
     """One simulated acquisition; raises ValueError, with what would be right, where it makes no sense.
 
     ``frames`` are frames, images, scans or parts, ``rate_hz`` of them each second.  ``shape`` is rows and columns
-    (None: the instrument's own).  ``images_per_file`` is for Eiger (None: four data files); ``frame_bytes``
-    is the size of a Thermo scan or of a part of ``file`` and ``directory``.
+    (None: the instrument's own).  ``images_per_file`` is for HDF5 (None: four data files); ``frame_bytes``
+    is the size of a mass spectrometer's scan, or of a part of ``file`` and ``directory``.
     """
 
     format: str
@@ -94,7 +50,7 @@ class Plan:
     frame_bytes: int = 16_384
 
     def __post_init__(self) -> None:
-        _check_format(self.format)
+        instrument_of(self.format)
         if not self.name or self.name.startswith(".") or "/" in self.name or "\0" in self.name:
             raise ValueError(f"{printable(self.name)!r} is not a name for a dataset (a file name such as lyso_1)")
         if self.frames < 1:
@@ -110,12 +66,17 @@ class Plan:
                 f"an image of {self.shape[0]} by {self.shape[1]} pixels cannot be simulated (at least 1 by 1)"
             )
         if self.fault is not None:
-            self._check_fault(self.fault)
+            self._check_fault(fault_of(self.fault, self.format))
 
     @property
     def instrument(self) -> str:
         """The instrument's name, aliases resolved."""
-        return _ALIASES.get(self.format, self.format)
+        return instrument_of(self.format)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all series that are written: two where they are written in turn."""
+        return (self.name, f"{self.name}_b") if self.fault == Fault.INTERLEAVED else (self.name,)
 
     @property
     def period_s(self) -> float:
@@ -133,26 +94,27 @@ class Plan:
         return self.frames // 2
 
     @property
-    def eiger_images_per_file(self) -> int:
+    def hdf5_images_per_file(self) -> int:
         """Images per data file: as asked for, else such that there are about four."""
         return self.images_per_file or math.ceil(self.frames / 4)
 
-    def _check_fault(self, name: str) -> None:
-        if name not in FAULTS:
-            raise ValueError(f"{printable(name)!r} is not a fault (one of {', '.join(FAULTS)})")
-        fault = Fault(name)
-        reason = _SENSELESS.get((self.instrument, fault))
-        if reason is not None:
-            raise ValueError(
-                f"{fault} makes no sense for {self.format}: {reason} (one of {', '.join(faults_of(self.format))})"
-            )
+    @property
+    def hdf5_files(self) -> int:
+        """Data files of a whole run."""
+        return math.ceil(self.frames / self.hdf5_images_per_file)
+
+    def is_corrupt(self, number: int) -> bool:
+        """Say whether frame ``number`` is the one that the fault ``corrupt`` spoils."""
+        return self.fault == Fault.CORRUPT and number == min(self.half + 1, self.frames)
+
+    def _check_fault(self, fault: Fault) -> None:
         fewest = _FEWEST_FRAMES.get(fault, 1)
         if self.frames < fewest:
             raise ValueError(f"{fault} needs at least {fewest} frames, not {self.frames}")
         if (
-            self.instrument == "eiger"
+            self.instrument in ("eiger", "diamond")
             and fault in (Fault.GAP, Fault.LATE)
-            and self.eiger_images_per_file >= self.frames
+            and self.hdf5_images_per_file >= self.frames
         ):
             raise ValueError(f"{fault} needs at least two data files (images per file below {self.frames})")
 
@@ -189,25 +151,36 @@ def takes(plan: Plan) -> tuple[Take, ...]:
             return (Take(everything),)
 
 
-def faults_of(format_name: str) -> tuple[str, ...]:
-    """Return the faults that make sense for a format; raises ValueError for an unknown one."""
-    _check_format(format_name)
-    instrument = _ALIASES.get(format_name, format_name)
-    return tuple(fault for fault in Fault if (instrument, fault) not in _SENSELESS)
+def series_of(plan: Plan, datasets: int, faults: Sequence[str | None] = (None,)) -> tuple[Plan, ...]:
+    """Return the plans of several datasets, one after the other, whose names count up and which take faults in turn.
+
+    ``lyso_9`` is followed by ``lyso_10``, ``lyso_09`` by ``lyso_10``, and where a name has no number, ``_1``,
+    ``_2`` … are put behind it.  A single dataset keeps its name.  Each has a seed of its own.  Raises ValueError
+    where one of the faults makes no sense or would befall none of them.
+    """
+    if datasets < 1:
+        raise ValueError(f"a series of {datasets} datasets cannot be simulated (at least 1)")
+    if len(faults) > datasets:
+        raise ValueError(
+            f"{len(faults)} faults are too many for {show_count(datasets, 'dataset')} (at most one for each)"
+        )
+    numbered = re.fullmatch(r"(?P<stem>.*?)(?P<digits>[0-9]+)", plan.name, re.DOTALL)
+    stem, digits = (numbered["stem"], numbered["digits"]) if numbered else (f"{plan.name}_", "1")
+    names = [f"{stem}{int(digits) + index:0{len(digits)}d}" for index in range(datasets)]
+    if datasets == 1:
+        names = [plan.name]
+    return tuple(
+        replace(plan, name=name, fault=fault, seed=plan.seed + index)
+        for index, (name, fault) in enumerate(zip(names, islice(cycle(faults), datasets), strict=True))
+    )
 
 
 def _middle(plan: Plan) -> range:
-    """Return the frames that are missing or late: one, or those of one whole Eiger data file, never the last."""
+    """Return the frames that are missing or late: one, or those of one whole data file, never the last."""
     if plan.instrument == "waters-raw":
         return range(0)  # a whole function is missing, not a scan
-    if plan.instrument != "eiger":
+    if plan.instrument not in ("eiger", "diamond"):
         return range(plan.half + 1, plan.half + 2)
-    per_file = plan.eiger_images_per_file
-    files = math.ceil(plan.frames / per_file)
-    first = (files - 1) // 2 * per_file + 1
+    per_file = plan.hdf5_images_per_file
+    first = (plan.hdf5_files - 1) // 2 * per_file + 1
     return range(first, first + per_file)
-
-
-def _check_format(name: str) -> None:
-    if name not in SIMULATORS:
-        raise ValueError(f"{printable(name)!r} cannot be simulated (one of {', '.join(SIMULATORS)})")
