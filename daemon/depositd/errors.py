@@ -12,6 +12,7 @@
     ├── ContentCorrupt       a file's content contradicts its own checksum; the dataset is corrupt
     ├── ArchiveInvalid       a packed dataset is not what was written; it is thrown away and built again
     ├── SpoolFull            too little space to archive; waits and goes on by itself
+    ├── NoPicture            no picture of a dataset can be made, and why
     └── RemoteError          a destination did not do as asked
         ├── AuthError        our credentials are refused; the destination pauses
         ├── Unavailable      nothing was stored; try again later
@@ -73,6 +74,10 @@ class ArchiveInvalid(DepositdError):
 
 class SpoolFull(DepositdError):
     """The spool's floor of free space would be broken."""
+
+
+class NoPicture(DepositdError):
+    """No picture of a dataset can be made."""
 
 
 class RemoteError(DepositdError):

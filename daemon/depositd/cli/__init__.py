@@ -19,5 +19,7 @@ from depositd.cli.failing import run_app
 def main() -> None:
     """Run the command line and end the process with its exit status."""
     from depositd.cli.app import app
+    from depositd.watch.writers import prepare
 
+    prepare()
     sys.exit(run_app(app))

@@ -20,7 +20,8 @@ from depositd.errors import ConfigError, DepositdError
 from depositd.journal import refuse_network_file_system
 from depositd.service.lock import running_pid
 from depositd.units import printable, show_count, show_duration, show_size
-from depositd.watch.mounts import WITHOUT_EVENTS, file_system_of
+from depositd.watch.inotify import WatchLimit, instance_limit, watch_limit
+from depositd.watch.mounts import WITHOUT_EVENTS, file_system_of, file_systems_below, sends_events
 
 FEWEST_WATCHES = 8_192
 """Where the directories were not counted to the end, a limit of the kernel below this is warned of."""
@@ -68,7 +69,7 @@ def all_findings(config: Config, *, online: bool) -> Iterator[Finding]:
     yield _config(config)
     roots = list(sources(config.rules))
     for root in roots:
-        yield source(root, file_system_of(root))
+        yield source(root, file_system_of(root), file_systems_below(root))
     yield from overlaps(roots)
     yield from _inotify(roots)
     yield from _state_dir(config)
@@ -100,8 +101,8 @@ def _has_name(uid: int) -> bool:
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
-def source(root: str, file_system: str | None) -> Finding:
-    """Check one watched directory."""
+def source(root: str, file_system: str | None, below: Mapping[str, str]) -> Finding:
+    """Check one watched directory; ``below`` are the file systems mounted in it, by their mount points."""
     subject = f"source {root}"
     if not os.path.lexists(root):
         return problem(subject, "does not exist", "make or mount it; depositd takes it up when it is there")
@@ -111,11 +112,22 @@ def source(root: str, file_system: str | None) -> Finding:
         return problem(subject, "cannot be read by this user", "give the user who runs depositd the right to read it")
     with os.scandir(root) as entries:
         empty = next(iter(entries), None) is None
-    means = "watched by sweeps alone, it does not tell what other machines write"
-    told = f"on {file_system or 'an unknown file system'}"
-    told += f", {means}" if file_system in WITHOUT_EVENTS else ", watched by events and sweeps"
+    told = f"on {file_system or 'an unknown file system'}, {watched_by(file_system, below)}"
     told += ", a mount point" if os.path.ismount(root) else ""
     return ok(subject, f"{told}, empty at the moment" if empty else told)
+
+
+def watched_by(file_system: str | None, below: Mapping[str, str]) -> str:
+    """Say by which means a source is watched."""
+    if not sends_events(file_system):
+        known = file_system in WITHOUT_EVENTS
+        return "watched by sweeps alone, it " + (
+            "does not tell what other machines write" if known else "is not known to tell what other machines write"
+        )
+    deaf = [f"{point} ({kind})" for point, kind in below.items() if not sends_events(kind)]
+    if deaf:
+        return f"watched by events and sweeps, by sweeps alone below {', '.join(deaf)}"
+    return "watched by events and sweeps"
 
 
 def overlaps(roots: list[str]) -> Iterator[Finding]:
@@ -135,21 +147,20 @@ def overlaps(roots: list[str]) -> Iterator[Finding]:
 
 
 def _inotify(roots: list[str]) -> Iterator[Finding]:
-    with_events = [root for root in roots if os.path.isdir(root) and file_system_of(root) not in WITHOUT_EVENTS]
-    watches = _kernel_limit("max_user_watches")
-    instances = _kernel_limit("max_user_instances")
-    if watches is None or instances is None or not with_events:
+    with_events = [root for root in roots if os.path.isdir(root) and sends_events(file_system_of(root))]
+    limit, instances = watch_limit(), instance_limit()
+    if limit is None or instances is None or not with_events:
         return
     deadline_s = time.monotonic() + COUNT_FOR_S
     directories, counted_all = 0, True
     for root in with_events:
-        count, ended = count_directories(root, watches + 1, lambda: time.monotonic() > deadline_s)
+        count, ended = count_directories(root, limit.watches + 1, lambda: time.monotonic() > deadline_s)
         directories += count
         counted_all &= ended
-    yield inotify(watches, instances, len(with_events), directories, counted_all=counted_all)
+    yield inotify(limit, instances, len(with_events), directories, counted_all=counted_all)
 
 
-def inotify(watches: int, instances: int, roots: int, directories: int, *, counted_all: bool) -> Finding:
+def inotify(limit: WatchLimit, instances: int, roots: int, directories: int, *, counted_all: bool) -> Finding:
     """Compare the kernel's limits with what is to be watched; ``directories`` is a lower bound if not counted all."""
     subject = "inotify"
     counted = f"{'' if counted_all else 'at least '}{show_count(directories, 'directory', 'directories')} to watch"
@@ -159,13 +170,15 @@ def inotify(watches: int, instances: int, roots: int, directories: int, *, count
             f"max_user_instances is {instances:,}, and {show_count(roots, 'source')} need one each",
             "sysctl fs.inotify.max_user_instances=512, and in /etc/sysctl.d to keep it",
         )
-    if directories > watches or (not counted_all and watches < FEWEST_WATCHES):
+    # each source watches a directory of its own as well, by which it notices that it is no longer told anything
+    if directories + 2 * roots > limit.watches or (not counted_all and limit.watches < FEWEST_WATCHES):
         return warning(
             subject,
-            f"{counted}, and max_user_watches is {watches:,}: what is beyond it is found by sweeps alone",
-            "sysctl fs.inotify.max_user_watches=1048576, and in /etc/sysctl.d to keep it",
+            f"{counted}, and {limit.name} is {limit.watches:,} for all programs of one user:"
+            " what is beyond it is found by sweeps alone",
+            limit.remedy,
         )
-    return ok(subject, f"{counted}, max_user_watches is {watches:,}, max_user_instances {instances:,}")
+    return ok(subject, f"{counted}, {limit.name} is {limit.watches:,}, max_user_instances {instances:,}")
 
 
 def count_directories(root: str, most: int, late: Callable[[], bool]) -> tuple[int, bool]:
@@ -176,13 +189,6 @@ def count_directories(root: str, most: int, late: Callable[[], bool]) -> tuple[i
         if count >= most or late():
             return count, False
     return count, True
-
-
-def _kernel_limit(name: str) -> int | None:
-    try:
-        return int(Path("/proc/sys/fs/inotify", name).read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
 
 
 # --- our own directories ----------------------------------------------------------------------------------------------

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from depositd.cli.status_text import Picture
     from depositd.config import Config
 
+PreviewOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preview", metavar="FILE", show_default=False, help="Also write a picture of it as PNG (- for stdout)."
+    ),
+]
 REFRESH_S = 1.0
 EMPTY: dict[str, Any] = {"datasets": [], "sources": [], "destinations": [], "transfers": []}
 
@@ -73,18 +79,31 @@ def show(
     dataset: Annotated[int, typer.Argument(metavar="ID", min=1, help="The dataset's number, as in status.")],
     config: ConfigOption = None,
     json: JsonOption = False,
+    preview: PreviewOption = None,
 ) -> None:
     """Show one dataset's facts, its deliveries and its whole history."""
+    from depositd.cli.previews import STDOUT, write_preview
     from depositd.cli.show_text import show_lines
 
-    with journals.reading(load(config)) as journal:
+    if json and preview == STDOUT:
+        raise typer.BadParameter(
+            "--json is one document on stdout, and a picture cannot join it", param_hint="--preview"
+        )
+    settings = load(config)
+    with journals.reading(settings) as journal:
         shown = journal.view.show(dataset) if journal else None
-    if shown is None:
-        raise DepositdError(f"there is no dataset {dataset}", hint="depositd status lists them with their numbers")
+        if shown is None or journal is None:
+            raise DepositdError(f"there is no dataset {dataset}", hint="depositd status lists them with their numbers")
+        written = write_preview(settings, journal, dataset, preview) if preview is not None else None
+    if written == STDOUT:
+        return
     if json:
-        say_json(shown)
-    else:
-        say_lines(show_lines(shown, datetime.now(UTC)))
+        say_json(shown if written is None else {**shown, "preview": written})
+        return
+    say_lines(show_lines(shown, datetime.now(UTC)))
+    if written is not None:
+        say()
+        say(f"its picture was written to {printable(written)}")
 
 
 def explain(
