@@ -137,13 +137,6 @@ def test_the_watchdog_sees_every_directory_of_trees_as_well():
     assert len(moved) == 4
 
 
-def test_a_look_shows_one_directory_and_what_moved_in_below_it():
-    walk, files, *_ = walk_over({"a": {"known": {"x": ""}, "new": {"deep": {"y": ""}}, "z": ""}, "b": {}})
-    found = list(walk.look("a", {"", "a", "a/known", "b"}))
-    assert [listing.directory for listing in found] == ["a", "a/new", "a/new/deep"]
-    assert f"{ROOT}/a/known" not in files.scanned
-
-
 def test_a_change_inside_a_claimed_directory_shows_in_the_listing_of_its_parent():
     walk, *_ = walk_over({})
     assert walk.place_of("") == ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Protocol
 
 from depositd.model import FileKind, FileStat, Listing
@@ -36,6 +37,29 @@ class Entry(Protocol):
 ScanDirectory = Callable[[str], AbstractContextManager[Iterator[Entry]]]
 
 
+Signature = tuple[int, int, int, int]
+"""What changes whenever an entry of a directory comes, goes or is renamed: device, inode, mtime_ns and ctime_ns."""
+
+
+def signature_of(path: str) -> Signature:
+    """Return the signature of a directory (absolute path); raises OSError."""
+    status = os.stat(path, follow_symlinks=False)
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One directory as a look found it.
+
+    ``below`` are the sub-directories that are to be walked.  ``inner`` are the directories of its trees with the
+    signatures that they had before they were read.
+    """
+
+    listing: Listing
+    below: tuple[str, ...]
+    inner: tuple[tuple[str, Signature], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """How to walk one source.
@@ -51,26 +75,16 @@ class Walk:
     failed: Callable[[str, OSError], None]
     moved: Callable[[], None] = lambda: None
     scan_directory: ScanDirectory = os.scandir
+    sign_directory: Callable[[str], Signature] = signature_of
 
     def sweep(self, start: str = "") -> Iterator[Listing]:
         """Yield the listing of every directory from ``start`` (relative) down, parents first."""
         waiting = [start]
         while waiting:
-            directory = waiting.pop()
-            listing, below = self._list(directory)
-            if listing is not None:
-                yield listing
-            waiting.extend(reversed(below))
-
-    def look(self, place: str, known: Container[str]) -> Iterator[Listing]:
-        """Yield the listing of one directory, and of all below it that are not known yet (a tree moved in)."""
-        waiting = [place]
-        while waiting:
-            directory = waiting.pop()
-            listing, below = self._list(directory)
-            if listing is not None:
-                yield listing
-            waiting.extend(path for path in reversed(below) if path not in known)
+            seen = self.see(waiting.pop())
+            if seen is not None:
+                yield seen.listing
+                waiting.extend(reversed(seen.below))
 
     def place_of(self, directory: str) -> str:
         """Return the directory whose listing shows a change in ``directory``."""
@@ -80,67 +94,145 @@ class Walk:
                 return "/".join(parts[: depth - 1])
         return directory
 
-    def _list(self, directory: str) -> tuple[Listing | None, list[str]]:
+    def sign(self, directory: str) -> Signature | None:
+        """Return a directory's signature, None where it cannot be had."""
+        try:
+            return self.sign_directory(self._absolute(directory))
+        except OSError:
+            return None
+
+    def see(
+        self, directory: str, known: Mapping[str, FileStat] | None = None, again: Container[str] | None = None
+    ) -> Seen | None:
+        """Look at one directory; None where it cannot be read.
+
+        With ``known`` (the last look's files by path) the listing is partial, and of the known files only those in
+        ``again`` (None: all) are asked anew for size and times.
+        """
         self.moved()
         try:
-            files, directories = self._scan(directory)
+            found = self._scan(directory, known, again)
         except OSError as error:
             self.failed(directory, error)
-            return None, []
+            return None
         trees: dict[str, tuple[FileStat, ...]] = {}
         below: list[str] = []
-        for path in sorted(directories):
+        inner: list[tuple[str, Signature]] = []
+        for path in sorted(found.directories):
             if self.prunes(path):
                 continue
             if self.claims(path):
-                trees[path] = self._tree(path)
+                trees[path] = self._tree(path, inner)
             else:
                 below.append(path)
-        return Listing(directory, tuple(sorted(files, key=lambda file: file.path)), trees), below
+        files = tuple(sorted(found.files, key=_PATH))
+        listing = Listing(directory, files, trees, tuple(found.vanished), partial=known is not None)
+        return Seen(listing, tuple(below), tuple(inner))
 
-    def _tree(self, top: str) -> tuple[FileStat, ...]:
-        found: list[FileStat] = []
+    def _tree(self, top: str, inner: list[tuple[str, Signature]]) -> tuple[FileStat, ...]:
+        files: list[FileStat] = []
         waiting = [top]
         while waiting:
             directory = waiting.pop()
             self.moved()
+            signature = self.sign(directory)
             try:
-                files, directories = self._scan(directory)
+                found = self._scan(directory)
             except OSError as error:
                 self.failed(directory, error)
                 if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
                     # a dataset must not look whole because a part of it cannot be seen
-                    found.append(FileStat(directory, 0, 0, kind=FileKind.UNREADABLE))
+                    files.append(FileStat(directory, 0, 0, kind=FileKind.UNREADABLE))
                 continue
-            found += files
-            waiting += directories
-        return tuple(sorted(found, key=lambda file: file.path))
+            if signature is not None:
+                inner.append((directory, signature))
+            files += found.files
+            waiting += found.directories
+        return tuple(sorted(files, key=_PATH))
 
-    def _scan(self, directory: str) -> tuple[list[FileStat], list[str]]:
+    def _scan(
+        self, directory: str, known: Mapping[str, FileStat] | None = None, again: Container[str] | None = None
+    ) -> _Found:
         prefix = f"{directory}/" if directory else ""
-        files: list[FileStat] = []
-        directories: list[str] = []
-        with self.scan_directory(f"{self.root}/{directory}" if directory else self.root) as entries:
-            for entry in entries:
-                path = prefix + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    directories.append(path)
-                    continue
+        found = _Found()
+        with self.scan_directory(self._absolute(directory)) as entries:
+            if known:
+                self._read_again(entries, prefix, found, known, again)
+            else:
+                self._read(entries, prefix, found)
+        return found
+
+    @staticmethod
+    def _read(entries: Iterable[Entry], prefix: str, found: _Found) -> None:
+        """Take in every entry; a sweep goes through here a million times, so nothing is looked up twice."""
+        add_file, add_directory, make = found.files.append, found.directories.append, file_stat
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                add_directory(prefix + entry.name)
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # gone between the listing and the stat: the next look will not show it
+            add_file(make(prefix + entry.name, status))
+
+    @staticmethod
+    def _read_again(
+        entries: Iterable[Entry],
+        prefix: str,
+        found: _Found,
+        known: Mapping[str, FileStat],
+        again: Container[str] | None,
+    ) -> None:
+        """Take in what differs from the last look; of the files known then, only those in ``again`` are asked."""
+        present: set[str] = set()
+        for entry in entries:
+            path = prefix + entry.name
+            before = known.get(path)
+            if before is not None and again is not None and path not in again:
+                present.add(path)
+            elif entry.is_dir(follow_symlinks=False):
+                found.directories.append(path)
+            else:
                 try:
-                    files.append(file_stat(path, entry.stat(follow_symlinks=False)))
+                    file = file_stat(path, entry.stat(follow_symlinks=False))
                 except FileNotFoundError:
-                    continue  # gone between the listing and the stat: the next look will not show it
-        return files, directories
+                    continue
+                if before is not None:
+                    present.add(path)
+                if file != before:
+                    found.files.append(file)
+        if len(present) < len(known):
+            found.vanished += [known[path] for path in sorted(known.keys() - present)]
+
+    def _absolute(self, directory: str) -> str:
+        return f"{self.root}/{directory}" if directory else self.root
+
+
+@dataclass(slots=True)
+class _Found:
+    files: list[FileStat] = field(default_factory=list)
+    directories: list[str] = field(default_factory=list)
+    vanished: list[FileStat] = field(default_factory=list)
+
+
+def file_at(root: str, path: str) -> FileStat | None:
+    """Return the stat of one entry below a root as it is now, None where it is gone or cannot be had."""
+    try:
+        return file_stat(path, os.stat(f"{root}/{path}", follow_symlinks=False))
+    except OSError:
+        return None
 
 
 def file_stat(path: str, status: os.stat_result) -> FileStat:
     """Return what depositd keeps of an ``lstat``."""
-    return FileStat(
-        path=path,
-        size_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
-        inode=status.st_ino,
-        allocated_bytes=getattr(status, "st_blocks", 0) * 512,
-        kind=_KINDS.get(stat.S_IFMT(status.st_mode), FileKind.DEVICE),
-    )
+    mode = status.st_mode & _FORMAT_MASK
+    kind = FileKind.REGULAR if mode == stat.S_IFREG else _KINDS.get(mode, FileKind.DEVICE)
+    allocated_bytes = status.st_blocks * 512 if _HAS_BLOCKS else 0
+    return _make((path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, allocated_bytes, kind))
+
+
+_PATH = itemgetter(0)
+_make = FileStat._make
+_FORMAT_MASK = 0o170000
+_HAS_BLOCKS = hasattr(os.stat_result, "st_blocks")
