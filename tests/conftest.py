@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from mounts_support import why_no_mounts
+from mounts_support import why_no_mounts, why_no_watch_limit
 from systemd_support import why_no_systemd
 
 
@@ -31,6 +31,8 @@ def left_out(config: pytest.Config) -> dict[str, str]:
         reasons["systemd"] = reason
     if (reason := why_no_mounts()) is not None:
         reasons["mounts"] = reason
+    if (reason := why_no_watch_limit()) is not None:
+        reasons["watch_limit"] = reason
     if shutil.which("systemd-analyze") is None:
         reasons["systemd_analyze"] = "systemd-analyze not installed"
     return reasons

@@ -117,7 +117,7 @@ def test_a_series_is_found_grows_settles_and_is_complete(night):
     n.turn()
     n.series(count=2)
     assert n.datasets == []
-    n.pass_time(60)
+    n.pass_time(10)
     assert n.states == {"lyso_1": D.GROWING}
     n.pass_time(20)
     (record,) = n.datasets
@@ -426,14 +426,14 @@ def test_a_part_that_cannot_be_read_is_reported_and_the_others_go_on(night):
     n.series("good/lyso_1")
     n.series("bad/lyso_2")
     n.turn()
-    scan = n.watcher._walk.scan_directory
+    scan = n.watcher._memory._walk.scan_directory
 
     def failing(path):
         if path.endswith("/bad"):
             raise PermissionError(13, "Permission denied")
         return scan(path)
 
-    object.__setattr__(n.watcher._walk, "scan_directory", failing)
+    object.__setattr__(n.watcher._memory._walk, "scan_directory", failing)
     n.pass_time(70)
     n.turn(60)
     assert n.states == {"lyso_1": D.COMPLETE, "lyso_2": D.GROWING}
@@ -498,8 +498,71 @@ def test_memory_follows_what_grows_not_what_was(night):
         n.archive(record)
     n.pass_time(130)
     assert n.watcher._saved == {}
-    assert n.watcher._observer._probed == {}
+    assert n.watcher._observer._places == {}
     shutil.rmtree(n.root)
     Path(n.root).mkdir()
     n.pass_time(70)
-    assert n.watcher._cost_s.keys() <= {""}
+    assert n.watcher._effort.keys() <= {""}
+
+
+def dated(number, when):
+    return cbf_bytes(number, date=when)
+
+
+def test_a_prefix_that_is_begun_again_before_it_was_archived_is_a_new_generation(night):
+    n = night(settle="10s")
+    for number in range(1, 6):
+        n.write(f"run/lyso_1_{number:05}.cbf", content=dated(number, "2026-11-21T02:00:00.000"))
+    n.turn()
+    n.pass_time(15)
+    assert n.states == {"lyso_1": D.COMPLETE}
+    for number in range(1, 6):
+        n.write(f"run/lyso_1_{number:05}.cbf", content=dated(number, "2026-11-21T03:30:00.000"))
+        n.pass_time(3)
+    n.pass_time(30)
+    first, second = n.datasets
+    assert (first.state, first.current, first.generation) == (D.GONE, False, 1)
+    assert (second.state, second.current, second.generation) == (D.COMPLETE, True, 2)
+    (lost,) = n.journal.deliveries.of_dataset(first.id)
+    assert lost.delivery.state is DeliveryState.SKIPPED
+    assert "another acquisition of the same name overwrote the files" in lost.delivery.error
+
+
+def test_what_an_aborted_restart_leaves_is_never_mixed_with_it(night):
+    n = night(settle="10s")
+    for number in range(1, 7):
+        n.write(f"run/lyso_1_{number:05}.cbf", content=dated(number, "2026-11-21T02:00:00.000"))
+    n.turn()
+    n.pass_time(5)
+    for number in range(1, 4):
+        n.write(f"run/lyso_1_{number:05}.cbf", content=dated(number, "2026-11-21T03:30:00.000"))
+    n.pass_time(60)
+    now = {record.name: record for record in n.datasets if record.current}
+    assert now.keys() == {"lyso_1", "lyso_1-remains"}
+    assert (now["lyso_1"].state, now["lyso_1"].file_count, now["lyso_1"].generation) == (D.COMPLETE, 3, 2)
+    assert (now["lyso_1-remains"].state, now["lyso_1-remains"].verdict) == (D.INCOMPLETE, K.ABORTED)
+    assert "3 frames (4 to 6) are left from an acquisition before 2026-11-21T03:30:00.000" in now["lyso_1"].sentence
+
+
+def test_a_wavelength_that_changes_in_a_series_makes_two_datasets(night):
+    n = night(settle="10s")
+    for number in range(1, 4):
+        n.write(f"run/lyso_1_{number:05}.cbf", content=cbf_bytes(number, start=number * 0.1))
+    n.turn()
+    n.pass_time(5)
+    for number in range(4, 8):
+        n.write(f"run/lyso_1_{number:05}.cbf", content=cbf_bytes(number, start=number * 0.1, Wavelength="1.0722 A"))
+    n.pass_time(60)
+    assert {record.name: (record.state, record.file_count) for record in n.datasets} == {
+        "lyso_1": (D.COMPLETE, 3),
+        "lyso_1-2": (D.COMPLETE, 4),
+    }
+    for record in n.datasets:
+        assert "2 datasets share this series" in record.sentence
+        n.archive(record)
+    n.pass_time(130)
+    assert n.watcher._observer._places == {}
+    n.write("run/lyso_1_00008.cbf", content=cbf_bytes(8, start=0.8, Wavelength="1.0722 A"))
+    n.pass_time(60)
+    current = {record.name: (record.generation, record.state) for record in n.datasets if record.current}
+    assert current == {"lyso_1": (1, D.ARCHIVED), "lyso_1-2": (2, D.COMPLETE)}

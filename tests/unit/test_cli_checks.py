@@ -8,6 +8,7 @@ import pytest
 
 from depositd.cli.checks import Level, credential, inotify, room, sqlite_version, web
 from depositd.config import SecretSource
+from depositd.watch.inotify import WatchLimit
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,8 @@ def test_a_sqlite_whose_log_can_be_damaged_is_named(version, level):
     ],
 )
 def test_inotify_limits_are_compared_with_what_is_watched(watches, instances, directories, counted_all, level):
-    finding = inotify(watches, instances, 2, directories, counted_all=counted_all)
+    limit = WatchLimit("fs.inotify.max_user_watches", watches)
+    finding = inotify(limit, instances, 2, directories, counted_all=counted_all)
     assert finding.level is level
     assert bool(finding.hint) is (level is not Level.OK)
 

@@ -295,7 +295,7 @@ def test_a_url_that_cannot_be_used_or_shows_secrets(url: str, problem: str):
         ("/var/lib/depositd", "var/lib", ["1:12: state_dir: 'var/lib' is not absolute (a path that begins with /)"]),
         ("state_dir:", "sweep_evry: 5s\nstate_dir:", ["1:1: sweep_evry: unknown key (did you mean sweep_every?)"]),
         ("state_dir:", "source_file: x\nstate_dir:", [("1:1: source_file: unknown key "
-            "(known: state_dir, spool, web, retry, sweep_every, destinations, rules)")]),
+            "(known: state_dir, spool, web, retry, sweep_every, thorough_every, destinations, rules)")]),
         ("state_dir:", "web: on\nstate_dir:", ["1:6: web: 'on' says not where ({listen: 127.0.0.1:8471}, or off)"]),
         ("state_dir:", "web: {listen: 8471}\nstate_dir:", ["1:15: web.listen: '8471' is not a host and port (such as 127.0.0.1:8471)"]),
         ("state_dir:", "web: {listen: 'x:99999'}\nstate_dir:", ["1:15: web.listen: 'x:99999' is not a host and port (such as 127.0.0.1:8471)"]),
@@ -323,8 +323,7 @@ def test_a_url_that_cannot_be_used_or_shows_secrets(url: str, problem: str):
         ("watch: /data", "watch: [/a, /a/]", ["18:17: rules[0].watch[1]: '/a' is named twice (once)"]),
         ("watch: /data", "watch: [/a/b, /a]", ["18:13: rules[0].watch[0]: '/a/b' lies in '/a', which is watched too (one of them)"]),
         ("format: frames", "format: frame", ["19:13: rules[0].format: 'frame' is no format (did you mean frames?)"]),
-        ("format: frames", "format: sciex", [("19:13: rules[0].format: sciex is known, but not supported in this release "
-            "(supported: auto, frames, eiger, thermo-raw, waters-raw, file, directory)")]),
+        ("format: frames", "format: bruker", ["19:13: rules[0].format: 'bruker' is no format (did you mean bruker-d?)"]),
         ("deliver: [vault]", "deliver: [valt]", ["20:15: rules[0].deliver[0]: 'valt' is no destination (did you mean vault?)"]),
         ("deliver: [vault]", "deliver: valt", ["20:14: rules[0].deliver: 'valt' is no destination (did you mean vault?)"]),
         ("deliver: [vault]", "deliver: [{to: valt}]", ["20:20: rules[0].deliver[0].to: 'valt' is no destination (did you mean vault?)"]),
@@ -371,12 +370,19 @@ def test_destinations_and_rules_are_there(section: str, problem: list[str]):
     assert all(line.startswith(f"c.yaml:{start}") for line, start in zip(found, problem, strict=True))
 
 
+@pytest.mark.parametrize("name", ["waters-raw", "bruker-d", "agilent-d", "sciex", "directory"])
+def test_a_server_of_single_files_is_offered_no_directory(name):
+    text = GOOD.replace("format: frames", f"format: {name}").replace("deliver: [vault]", "deliver: [qc]")
+    (problem,) = problems(text)
+    assert f"ProteomicsQC takes single .raw files; a dataset of format {name} is a directory or many files" in problem
+
+
 def test_all_errors_come_at_once_in_the_order_of_the_file():
     text = (
         GOOD.replace("/var/lib", "var/lib")
         .replace("https://pdi", "http://pdi")
         .replace("path: /mnt/vault", "pth: /mnt/vault")
-        .replace("format: frames", "format: bruker-d\n    settle: 30")
+        .replace("format: frames", "format: bruker\n    settle: 30")
         .replace("[vault]", "[valt, {to: qc, approve: x}]")
     )
     assert [line.split(": ")[1] for line in problems(text)] == [
@@ -394,7 +400,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_file():
 def test_names_from_the_file_cannot_harm_a_terminal():
     found = problems(GOOD + '"\\e[31mred\\n": 1\n')
     assert found == [
-        "c.yaml:21:1: \\x1b[31mred\\n: unknown key (known: state_dir, spool, web, retry, sweep_every, destinations, rules)"
+        "c.yaml:21:1: \\x1b[31mred\\n: unknown key (known: state_dir, spool, web, retry, sweep_every, thorough_every, destinations, rules)"
     ]
 
 

@@ -10,7 +10,7 @@ from format_files import stat_of
 
 from depositd.engine.observing import SHORTEST_RECHECK_S, Observer, identity_of, last_write_age_s, oldest_date
 from depositd.engine.sidecars import Sidecar
-from depositd.model import Listing, VerdictKind
+from depositd.model import Listing, Probe, VerdictKind
 
 K = VerdictKind
 
@@ -21,7 +21,8 @@ class Looks:
     def __init__(self, sidecars=None, **rule):
         self.sidecars = sidecars or {}
         keys = {"format": "directory", "settle": "10s", **rule}
-        self.observer = Observer("/nowhere", [rule_of(**keys)], self.read)
+        self.there = {}
+        self.observer = Observer("/nowhere", [rule_of(**keys)], self.read, stat=lambda _root, path: self.there.get(path))
         self.at_s = 0.0
 
     def read(self, path):
@@ -30,8 +31,14 @@ class Looks:
             raise content
         return content
 
+    @property
+    def group(self):
+        (watched,) = self.observer._places[""].groups.values()
+        return watched.group
+
     def __call__(self, *members, after_s=1.0, files=()):
         self.at_s += after_s
+        self.there = {member.path: member for member in members}
         listing = Listing("", tuple(stat_of(name) for name in files), {"run": tuple(members)})
         return self.observer.look(listing, NOW, self.at_s)
 
@@ -45,16 +52,16 @@ def test_what_was_not_still_for_one_look_is_not_read_and_no_verdict_stands_on_it
     assert first.sighting.verdict.kind is K.GROWING
     assert "2 files not read yet" in first.sighting.verdict.sentence
     assert SHORTEST_RECHECK_S <= first.recheck_s <= 1.0
-    assert looks.observer._probed[first.identity] == {}
+    assert looks.group.probes == {}
     looks(A, B)
-    assert looks.observer._probed[first.identity].keys() == {"run/a", "run/b"}
+    assert looks.group.probes.keys() == {"run/a", "run/b"}
 
 
 def test_only_the_files_that_changed_are_read_again():
     looks = Looks()
     looks(A)
     looks(A)
-    known = next(iter(looks.observer._probed.values()))
+    known = looks.group.probes
     before = known["run/a"]
     (grown,) = looks(A, B)
     assert "1 file not read yet" in grown.sighting.verdict.sentence
@@ -62,12 +69,16 @@ def test_only_the_files_that_changed_are_read_again():
     assert "run/b" not in known
 
 
-def test_a_file_that_cannot_be_read_now_is_tried_at_each_look_and_named():
+def test_a_file_that_cannot_be_read_is_named_and_tried_again_every_minute():
     looks = Looks(settle="0s")
-    for _ in range(3):
-        (judged,) = looks(A)
+    looks(A)
+    (judged,) = looks(A)
     assert judged.sighting.verdict.kind is K.CORRUPT
     assert "a cannot be read: No such file or directory" in judged.sighting.verdict.sentence
+    looks.group.probes["run/a"] = Probe("is locked", retry=True)
+    assert looks(A, after_s=30) == []
+    (again,) = looks(A, after_s=31)
+    assert "a cannot be read: No such file or directory" in again.sighting.verdict.sentence
 
 
 def test_the_quiet_time_still_to_pass_is_the_time_of_the_next_look():
@@ -85,9 +96,11 @@ def test_a_settled_dataset_is_left_alone_until_it_or_its_sidecar_changes():
     looks.observer.settle(judged.identity, judged.sighting)
     assert looks(A, files=["run.deposit.yaml"]) == []
     looks.sidecars["/nowhere/run.deposit.yaml"] = b"title: y\n"
+    assert looks(A, files=["run.deposit.yaml"]) == []  # what of it is archived is known once its headers are read
     (changed,) = looks(A, files=["run.deposit.yaml"])
     assert changed.sighting.metadata["title"] == "y"
     looks.observer.settle(changed.identity, changed.sighting)
+    assert looks(A, B, files=["run.deposit.yaml"]) == []
     assert len(looks(A, B, files=["run.deposit.yaml"])) == 1
 
 

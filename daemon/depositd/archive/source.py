@@ -90,6 +90,11 @@ class SourceFile:
         self._parent = parent
         self._opened = self._confirm(self._stat(), "after it was looked at")
 
+    @property
+    def descriptor(self) -> int:
+        """The open descriptor, for readers that seek; it is closed with this file."""
+        return self._descriptor
+
     def read_into(self, block: memoryview) -> int:
         """Read at least one and at most ``len(block)`` bytes; raises SourceChanged where the file ends too early."""
         try:

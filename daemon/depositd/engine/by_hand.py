@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from depositd.engine.planning import Plan, hold_waiting
 from depositd.engine.scanning import judge_now, link_on_the_way, listing_at, require
 from depositd.engine.watching import sources
 from depositd.errors import DepositdError
-from depositd.journal import DatasetRecord, Journal
+from depositd.journal import DatasetRecord, Journal, Sighting
 from depositd.model import Delivery, Metadata, VerdictKind
 from depositd.units import printable
 
@@ -64,7 +64,7 @@ def record_by_hand(
     waited_s = 0.0
     while True:
         root, taken = find(plan.config, absolute)
-        sighting = judge_now(root, taken, clock(), deep=True)
+        sighting = _the_one(judge_now(root, taken, clock(), deep=True), absolute[len(root) :].strip("/"), absolute)
         if sighting.verdict.kind is not VerdictKind.GROWING:
             break
         wait_s = min(sighting.verdict.recheck_s or SETTLE_S, SETTLE_S)
@@ -105,6 +105,18 @@ def find(config: Config, path: str) -> tuple[str, Taken]:
             f"there is no dataset at {printable(path)}", hint="name a file or directory with files in it"
         )
     names = ", ".join(printable(taken.dataset.name) for taken in mine[:5])
+    raise CannotSubmit(
+        f"{printable(path)} holds {len(mine)} datasets: {names}{' …' if len(mine) > 5 else ''}",
+        hint="name one file of the one that you mean",
+    )
+
+
+def _the_one(sightings: Sequence[Sighting], relative: str, path: str) -> Sighting:
+    """Return the dataset that holds a file, or the only one; raises CannotSubmit."""
+    mine = [one for one in sightings if any(file.path == relative for file in one.dataset.files)] or sightings
+    if len(mine) == 1:
+        return mine[0]
+    names = ", ".join(printable(one.dataset.name) for one in mine[:5])
     raise CannotSubmit(
         f"{printable(path)} holds {len(mine)} datasets: {names}{' …' if len(mine) > 5 else ''}",
         hint="name one file of the one that you mean",

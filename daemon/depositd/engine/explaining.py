@@ -10,7 +10,7 @@ from typing import Any
 
 from depositd.config import Config, Rule
 from depositd.engine.matching import RuleMatcher, Taken, take_all
-from depositd.engine.scanning import Scanned, judge_now, link_on_the_way, listing_at, require, scanned_json
+from depositd.engine.scanning import Scanned, begun_after, judge_now, link_on_the_way, listing_at, require, scanned_json
 from depositd.engine.watching import sources
 from depositd.errors import DepositdError
 from depositd.journal import DatasetRecord, Journal
@@ -40,7 +40,15 @@ class Explanation:
             "path": self.path,
             "rules": [{"rule": rule, "finding": finding} for rule, finding in self.rules],
             "found": [
-                {**scanned_json(scanned), "recheck_s": scanned.sighting.verdict.recheck_s} for scanned in self.found
+                {
+                    **scanned_json(scanned),
+                    "ladder": [
+                        {"asks": rung.asks, "finding": rung.finding} for rung in scanned.sighting.verdict.ladder
+                    ],
+                    "awaits": scanned.sighting.verdict.awaits or None,
+                    "recheck_s": scanned.sighting.verdict.recheck_s,
+                }
+                for scanned in self.found
             ],
             "datasets": list(self.known),
         }
@@ -109,7 +117,9 @@ def _explain(config: Config, path: str, known: Sequence[dict[str, Any]], now: da
         for rule in members:
             mine = [one for one in taken if one.rule is rule]
             rules.append((rule.name, _finding(rule, mine, taken, relative, path)))
-            found += [Scanned(judge_now(root, one, now, deep=False), ()) for one in mine[:MOST_DATASETS]]
+            for one in mine[:MOST_DATASETS]:
+                judged = judge_now(root, one, now, deep=False, next_name=begun_after(one, taken))
+                found += [Scanned(sighting, ()) for sighting in judged]
     return Explanation(shown_path, tuple(rules), tuple(found), tuple(known))
 
 
@@ -155,8 +165,15 @@ def _found_lines(scanned: Scanned) -> list[str]:
     verdict = scanned.sighting.verdict
     lines = [f"  {printable(scanned.sighting.dataset.name)} is {verdict.kind}, judged by the files' ages:"]
     lines += [f"    - {clause}" for clause in verdict.evidence]
+    if verdict.ladder:
+        lines.append("    the ladder of evidence, the strongest first:")
+        lines += [f"      {number}. {rung.asks}: {rung.finding}" for number, rung in enumerate(verdict.ladder, 1)]
+    if verdict.awaits:
+        lines.append(f"    still awaited: {verdict.awaits}")
     if verdict.recheck_s is not None:
-        lines.append(f"    the verdict can change in {show_duration(verdict.recheck_s)} if nothing is written")
+        lines.append(f"    the verdict can change in {show_duration(verdict.recheck_s)} at the earliest")
+    elif verdict.kind != "complete":
+        lines.append("    only a change of its files can change the verdict")
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from depositd import formats
 from depositd.config import Globs, Rule
@@ -16,12 +16,14 @@ class Taken:
     """A dataset and the rule that took it, with what that rule asks of it now.
 
     ``sidecars`` are the sidecar files that are there (paths relative to the root), the more specific one last.
+    ``in_tree`` is true where a listing always shows all of the dataset, because a directory is walked for it.
     """
 
     rule: Rule
     dataset: Dataset
     terms: Terms
     sidecars: tuple[str, ...] = ()
+    in_tree: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,21 @@ class RuleMatcher:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self._globs = Globs(rule.include, rule.exclude)
+        self._gather = Globs(rule.gather, rule.exclude) if rule.gather else None
 
     def claims(self, directory: str) -> bool:
         """Say whether a directory is one dataset for this rule."""
         if self._globs.prunes(directory):
             return False
+        if self.gathers(directory):
+            return True
         if self.rule.format == "directory":
             return self._globs.selects(directory) if self.rule.include else "/" not in directory
         return formats.claims(directory, self.rule.format)
+
+    def gathers(self, directory: str) -> bool:
+        """Say whether the files of all directories below one are grouped as if they lay in it (``gather``)."""
+        return self._gather is not None and self._gather.selects(directory)
 
     def prunes(self, directory: str) -> bool:
         """Say whether nothing below a directory can matter to this rule."""
@@ -59,15 +68,21 @@ class RuleMatcher:
         """Say whether the rule's globs select a file or directory."""
         return self._globs.selects(path) and not self._globs.prunes(path)
 
-    def take(self, listing: Listing) -> tuple[list[Taken], Listing]:
-        """Return the datasets that the rule takes and the listing of what it leaves to the rules after it."""
+    def take(self, listing: Listing, beside: Sequence[str] = ()) -> tuple[list[Taken], Listing]:
+        """Return the datasets that the rule takes and the listing of what it leaves to the rules after it.
+
+        ``beside`` are the names of datasets that the listing does not show: markers can be theirs.
+        """
         files = tuple(file for file in listing.files if self._selects_file(file))
         trees = {
             directory: members
             for directory, entries in listing.trees.items()
-            if (members := self._selected_members(directory, entries))
+            if not self.gathers(directory) and (members := self._selected_members(directory, entries))
         }
         datasets = formats.group(Listing(listing.directory, files, trees), self.rule.format)
+        for directory, entries in listing.trees.items():
+            if self.gathers(directory):
+                datasets += self._gathered(listing.directory, directory, entries)
         taken_paths = {file.path for dataset in datasets for file in dataset.files}
         rest = Listing(
             listing.directory,
@@ -78,15 +93,26 @@ class RuleMatcher:
                 if not any(entry.path in taken_paths for entry in entries)
             },
         )
-        companions = self._companions(listing, [dataset.name for dataset in datasets])
+        companions = self._companions(listing, [*beside, *(dataset.name for dataset in datasets)])
         taken = []
         for dataset in datasets:
             terms = self._terms(dataset, listing, companions)
-            taken.append(Taken(self.rule, dataset, terms, self._sidecars(dataset, listing, companions)))
+            in_tree = any(file.directory != listing.directory for file in dataset.files[:1])
+            sidecars = self._sidecars(dataset, listing, companions)
+            taken.append(Taken(self.rule, dataset, terms, sidecars, in_tree))
         return taken, rest
 
+    def _gathered(self, parent: str, directory: str, entries: Sequence[FileStat]) -> list[Dataset]:
+        """Return the datasets of a whole tree, which belong to the listing of its parent as trees do."""
+        selected = tuple(file for file in entries if self._selects_file(file))
+        own = directory.rpartition("/")[2]
+        return [
+            replace(dataset, directory=parent, key=f"{own}/{dataset.key}", path=dataset.path or directory)
+            for dataset in formats.group(Listing(directory, selected), self.rule.format)
+        ]
+
     def _selects_file(self, file: FileStat) -> bool:
-        return not self._is_companion(file.name) and self._globs.selects(file.path)
+        return not self.is_companion(file.path) and self._globs.selects(file.path)
 
     def _selected_members(self, directory: str, entries: Sequence[FileStat]) -> tuple[FileStat, ...]:
         """Return a tree's files; an include may name the directory or anything in it, an exclude leaves files out."""
@@ -99,20 +125,19 @@ class RuleMatcher:
         kept = Globs((), self.rule.exclude)
         return tuple(entry for entry in entries if entry.name != sidecar and kept.selects(entry.path))
 
-    def _is_companion(self, name: str) -> bool:
+    def is_companion(self, path: str) -> bool:
         """Say whether a file is the rule's own: a sidecar or a marker."""
-        sidecar = self.rule.metadata.sidecar
-        if sidecar and (name == sidecar or name.endswith("." + sidecar)):
+        sidecar, marker = self.rule.metadata.sidecar, self.rule.marker
+        if sidecar and path.endswith(sidecar) and path[: -len(sidecar)][-1:] in ("", "/", "."):
             return True
-        marker = self.rule.marker
-        return marker is not None and fnmatch.fnmatchcase(name, marker.replace("{name}", "*"))
+        return marker is not None and fnmatch.fnmatchcase(path.rpartition("/")[2], marker.replace("{name}", "*"))
 
     def _companions(self, listing: Listing, names: Sequence[str]) -> _Companions:
         sidecar, marker = self.rule.metadata.sidecar, self.rule.marker
         sidecars = {
             file.name: file.path
             for file in listing.files
-            if sidecar and file.path.endswith(sidecar) and self._is_companion(file.name)
+            if sidecar and file.path.endswith(sidecar) and self.is_companion(file.path)
         }
         markers = []
         if marker is not None:
@@ -170,10 +195,10 @@ def glob_literal(text: str) -> str:
     return "".join(f"[{character}]" if character in "*?[" else character for character in text)
 
 
-def take_all(matchers: Sequence[RuleMatcher], listing: Listing) -> list[Taken]:
+def take_all(matchers: Sequence[RuleMatcher], listing: Listing, beside: Sequence[str] = ()) -> list[Taken]:
     """Return every dataset of a listing; the first rule in the config's order takes a file."""
     found: list[Taken] = []
     for matcher in matchers:
-        taken, listing = matcher.take(listing)
+        taken, listing = matcher.take(listing, beside)
         found += taken
     return found

@@ -169,10 +169,19 @@ def hold_waiting(plan: Plan, journal: Journal, record: DatasetRecord, now: datet
 def after_vanishing(journal: Journal, record: DatasetRecord, now: datetime) -> None:
     """Say what the loss of a dataset's files means: an ended one is missed, a growing one may only have moved."""
     missed = record.completed_at is not None
+    reason = "the files vanished before they were archived"
+    hint = "bring them back to where they were: the dataset is then taken up again" if missed else None
+    event = DeliveryEvent.FAILED if missed else DeliveryEvent.SET_ASIDE
+    _give_up(journal, record, Fact(event, reason, hint, hold=HoldKind.GONE), now)
+
+
+def after_overwriting(journal: Journal, record: DatasetRecord, now: datetime) -> None:
+    """Say that an acquisition was begun again over another, whose files nobody has any more."""
+    reason = "another acquisition of the same name overwrote the files before they were archived"
+    _give_up(journal, record, Fact(DeliveryEvent.SET_ASIDE, reason, None, hold=HoldKind.GONE), now)
+
+
+def _give_up(journal: Journal, record: DatasetRecord, fact: Fact, now: datetime) -> None:
     for standing in journal.deliveries.of_dataset(record.id):
-        if standing.delivery.state not in (DeliveryState.WAITING, DeliveryState.HELD):
-            continue
-        reason = "the files vanished before they were archived"
-        hint = "bring them back to where they were: the dataset is then taken up again" if missed else None
-        event = DeliveryEvent.FAILED if missed else DeliveryEvent.SET_ASIDE
-        journal.deliveries.apply(standing.delivery.id, Fact(event, reason, hint, hold=HoldKind.GONE), now)
+        if standing.delivery.state in (DeliveryState.WAITING, DeliveryState.HELD):
+            journal.deliveries.apply(standing.delivery.id, fact, now)

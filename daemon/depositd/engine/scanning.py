@@ -16,7 +16,7 @@ from depositd import formats
 from depositd.archive.source import SourceTree
 from depositd.config import Config, Rule
 from depositd.engine.matching import RuleMatcher, Taken, take_all
-from depositd.engine.observing import last_write_age_s, sighting_of
+from depositd.engine.observing import asked_for_writers, last_write_age_s, origin_of, sighting_of
 from depositd.engine.sidecars import read_sidecars, read_small_file
 from depositd.engine.watching import sources
 from depositd.errors import DepositdError, SourceChanged, SourceUnreadable
@@ -27,6 +27,8 @@ from depositd.watch.quiet import fingerprint
 from depositd.watch.sweep import Walk
 
 _BLOCK_BYTES = 1 << 20
+MOST_BESIDE = 1000
+"""So many datasets of a directory are asked whether they were begun later."""
 _STATES = {VerdictKind.COMPLETE: DatasetState.COMPLETE, VerdictKind.GROWING: DatasetState.GROWING}
 
 
@@ -66,10 +68,13 @@ def scan(
         walk = walk_of(place.root, matchers, failed)
         for listing in _listings(walk, place):
             on_listing(f"{place.root}/{listing.directory}".rstrip("/"))
-            for taken in take_all(matchers, listing):
+            found = take_all(matchers, listing)
+            for taken in found:
+                planned = tuple(PlannedDelivery(deliver.to, deliver.approve) for deliver in taken.rule.deliver)
                 if _is_asked_for(taken.dataset, place.start):
-                    planned = tuple(PlannedDelivery(deliver.to, deliver.approve) for deliver in taken.rule.deliver)
-                    yield Scanned(judge_now(place.root, taken, now, deep=deep), planned)
+                    next_name = begun_after(taken, found[:MOST_BESIDE])
+                    for sighting in judge_now(place.root, taken, now, deep=deep, next_name=next_name):
+                        yield Scanned(sighting, planned)
 
 
 def walk_of(root: str, matchers: Sequence[RuleMatcher], failed: Callable[[str, OSError], None]) -> Walk:
@@ -127,8 +132,11 @@ def link_on_the_way(root: str, path: str) -> str | None:
     return path if os.path.islink(path) and os.path.isdir(path) else None
 
 
-def judge_now(root: str, taken: Taken, now: datetime, *, deep: bool) -> Sighting:
-    """Judge a dataset by what is there now, the files' ages being the quiet time."""
+def judge_now(root: str, taken: Taken, now: datetime, *, deep: bool, next_name: str | None = None) -> list[Sighting]:
+    """Judge the datasets of a group by what is there now, the files' ages being the quiet time.
+
+    ``next_name`` is a dataset of the same format beside it that has begun later.
+    """
     dataset, rule = taken.dataset, taken.rule
     form = formats.FORMATS[dataset.format]
     probes: dict[str, Probe] = {}
@@ -136,13 +144,31 @@ def judge_now(root: str, taken: Taken, now: datetime, *, deep: bool) -> Sighting
         probe = form.probe(f"{root}/{file.path}", file) if file.kind is FileKind.REGULAR else None
         if probe is not None:
             probes[file.path] = probe
-    quiet = Quiet(age_s(dataset.files, now), last_write_age_s(dataset.files, now))
-    verdict = form.judge(dataset, probes, quiet, taken.terms)
-    if deep and verdict.kind is VerdictKind.COMPLETE:
-        verdict = _compare_checksums(root, dataset, verdict)
     sidecar = read_sidecars((f"{root}/{path}" for path in taken.sidecars), read_small_file)
-    digest = fingerprint(dataset.files, dataset.directory)
-    return sighting_of(root, rule, dataset, verdict, digest, form.metadata(dataset, probes), sidecar)
+    sightings = []
+    for part in form.split(dataset, probes):
+        quiet = Quiet(age_s(part.files, now), last_write_age_s(part.files, now), next_name=next_name)
+        verdict = form.judge(part, probes, quiet, taken.terms)
+        if verdict.by_quiescence:
+            verdict = form.judge(part, probes, replace(quiet, **asked_for_writers(root, part.files)), taken.terms)
+        if deep and verdict.kind is VerdictKind.COMPLETE:
+            verdict = _compare_checksums(root, part, verdict)
+        digest = fingerprint(part.files, part.directory)
+        header = form.metadata(part, probes)
+        origin = origin_of(part, probes, header)
+        sightings.append(sighting_of(root, rule, part, verdict, digest, header, sidecar, origin))
+    return sightings
+
+
+def begun_after(taken: Taken, beside: Sequence[Taken]) -> str | None:
+    """Return the name of a dataset of the same format that was begun after another one's last write, or None."""
+    last_ns = max((file.mtime_ns for file in taken.dataset.files), default=0)
+    for other in beside:
+        if other.dataset.format == taken.dataset.format and other is not taken:
+            begun_ns = min((file.mtime_ns for file in other.dataset.files), default=0)
+            if begun_ns > last_ns:
+                return other.dataset.name
+    return None
 
 
 def age_s(files: Sequence[FileStat], now: datetime) -> float:

@@ -23,6 +23,10 @@ class Sidecar:
     problem: str | None = None
 
 
+NONE = Sidecar()
+"""What most datasets have: one value for all of them."""
+
+
 def read_sidecars(paths: Iterable[str], read: Callable[[str], bytes | None]) -> Sidecar:
     """Merge sidecar files (absolute paths), later ones over earlier; a bad one is a problem, never ignored."""
     values: Metadata = {}
@@ -34,7 +38,7 @@ def read_sidecars(paths: Iterable[str], read: Callable[[str], bytes | None]) -> 
                 values.update(parse_sidecar(text))
         except (OSError, ValueError) as error:
             return Sidecar(values, f"the sidecar {shown} cannot be used: {printable(str(error), 300)}")
-    return Sidecar(values)
+    return Sidecar(values) if values else NONE
 
 
 def read_small_file(path: str) -> bytes | None:

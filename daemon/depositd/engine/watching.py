@@ -7,18 +7,21 @@ clock, so that a test can walk it through a night in a moment.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from depositd.config import Rule
-from depositd.engine.observing import DatasetIdentity, Judged, Observer
-from depositd.engine.planning import Plan, after_sighting, after_vanishing
-from depositd.engine.sidecars import Sidecar
+from depositd.engine.groups import DatasetIdentity
+from depositd.engine.observing import LOOK_EVERY_S, Judged, Observer
+from depositd.engine.planning import Plan, after_overwriting, after_sighting, after_vanishing
+from depositd.engine.sidecars import NONE, Sidecar
 from depositd.journal import DatasetRecord, Journal, PlannedDelivery, Recorded, SourceStatus
 from depositd.model import DatasetState, Listing
 from depositd.units import printable, show_count, show_duration
 from depositd.watch.events import ChangedDirectories, Watching, watch
+from depositd.watch.memory import Memory
 from depositd.watch.mounts import Identity, file_system_of, identity_of
 from depositd.watch.sweep import Walk
 
@@ -31,10 +34,14 @@ SAVE_UNCHANGED_EVERY_S = 30.0
 """The evidence of a growing dataset ages ("last write 41 s ago") although no file changes."""
 TOGETHER = 500
 """Datasets recorded in one transaction."""
-GROWING_LOOK_S = 5.0
-"""A growing dataset is looked at at least this often, with or without events."""
-LOOK_SHARE = 10.0
+LOOK_SHARE = 20.0
 """Looking at a directory may take one part in this many of the time between looks."""
+WHOLE_SHARE = 30.0
+"""And asking every file of it for size and times, one part in this many."""
+SWEEP_SHARE = 10.0
+"""Sweeping a source may take one part in this many of the time."""
+UNHEARD_SWEEP_S = 5.0
+"""Without events a source is swept this often, as far as that costs little: only directories are asked."""
 
 
 @dataclass(slots=True)
@@ -44,6 +51,16 @@ class _Saved:
     fingerprint: str
     sidecar: Sidecar
     at_s: float
+    origin: str | None = None
+
+
+@dataclass(slots=True)
+class _Effort:
+    """What looks at one directory cost, and when the last one that asked every file was."""
+
+    cost_s: float = 0.0
+    whole_cost_s: float = 0.0
+    whole_at_s: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +92,22 @@ class SourceWatcher:
         self._changed = changed
         self._hands = hands
         self._rules = {rule.name: rule for rule in rules}
-        self._observer = Observer(root, rules)
-        self._walk = Walk(root, self._observer.claims, self._observer.prunes, self._failed, hands.moved)
+        self._observer = Observer(root, rules, moved=hands.moved)
+        walk = Walk(root, self._observer.claims, self._observer.prunes, self._failed, hands.moved)
+        self._place_of = walk.place_of
+        self._memory = Memory(walk, hands.monotonic)
         self._identity: Identity | None = None
         self._events: Watching | None = None
         self._next_sweep_s = 0.0
-        self._listed: set[str] = set()
+        self._next_thorough_s = 0.0
+        self._sweep_cost_s = 0.0
         self._due: dict[str, float] = {}
-        self._cost_s: dict[str, float] = {}
+        self._effort: dict[str, _Effort] = {}
         self._saved: dict[DatasetIdentity, _Saved] = {}
+        self._saved_in: dict[str, set[DatasetIdentity]] = {}
         self._unreadable: dict[str, str] = {}
         self._problem: str | None = None
+        self._told: tuple[str, str | None] = ("", None)
         self._load()
 
     def turn(self) -> float:
@@ -94,10 +116,13 @@ class SourceWatcher:
             return UNAVAILABLE_RECHECK_S
         now_s = self._hands.monotonic()
         directories, overflown = self._take_changed()
-        if overflown or now_s >= self._next_sweep_s:
+        assert self._events is not None
+        lost = self._events.pulse(now_s, self._memory.directories)
+        if overflown or lost or now_s >= self._next_sweep_s:
             self._sweep()
         else:
             self._look(directories | {place for place, due in self._due.items() if due <= now_s})
+            self._tell_means()
         return self._rest_s()
 
     def close(self) -> None:
@@ -129,7 +154,7 @@ class SourceWatcher:
             self.close()
             self._events = self._hands.start_events(self.root, self._hands.file_system(self.root), self._changed)
             self._identity = identity
-            self._next_sweep_s = 0.0
+            self._start_anew()
         if self._problem is not None:
             self._hands.said(f"source {printable(self.root)} is back")
             self._problem = None
@@ -139,10 +164,17 @@ class SourceWatcher:
         self.close()
         problem = f"source {printable(self.root)} is unavailable: {why}; it is taken up again when it comes back"
         if problem != self._problem:
+            self._start_anew()
             self._problem = problem
             self._hands.said(problem)
             self._journal.surroundings.source(SourceStatus(self.root, "unavailable", "not watched", problem))
         self.swept_once = True  # there is nothing to wait for: what cannot be read cannot be found
+
+    def _start_anew(self) -> None:
+        """See everything for the first time at the next sweep: it is another directory, or was away."""
+        self._memory.clear()
+        self._observer.clear()
+        self._next_sweep_s = self._next_thorough_s = 0.0
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -155,82 +187,118 @@ class SourceWatcher:
         return relative, overflown
 
     def _sweep(self) -> None:
+        """Look at every directory that can have changed; now and then at every one."""
         began_s = self._hands.monotonic()
+        thorough = began_s >= self._next_thorough_s
         self._unreadable = {}
         self._take_over(self._journal.datasets.unsettled_of(self.root))
-        listed: set[str] = set()
-        files = 0
-        for listing in self._walk.sweep():
-            listed.add(listing.directory)
-            self._listed.add(listing.directory)
-            files += len(listing.files) + sum(len(entries) for entries in listing.trees.values())
+        for listing in self._memory.sweep(thorough=thorough):
             self._observe(listing)
-        self._listed = listed
-        self._cost_s = {place: cost_s for place, cost_s in self._cost_s.items() if place in listed}
-        self._vanish(identity for identity in self._saved if identity.directory not in listed)
-        duration_s = self._hands.monotonic() - began_s
-        every_s = max(self._plan.config.sweep_every_s, LOOK_SHARE * duration_s)
-        self._next_sweep_s = self._hands.monotonic() + every_s
+            self._effort_of(listing.directory).whole_at_s = self._hands.monotonic()
+        self._effort = {place: effort for place, effort in self._effort.items() if self._memory.knows(place)}
+        self._due = {place: due for place, due in self._due.items() if self._memory.knows(place)}
+        for directory in [directory for directory in self._saved_in if not self._memory.knows(directory)]:
+            self._vanish(list(self._saved_in[directory]))
+        ended_s = self._hands.monotonic()
+        self._sweep_cost_s = ended_s - began_s
+        config = self._plan.config
+        if thorough:
+            every_s = max(config.thorough_every_s, SWEEP_SHARE * self._sweep_cost_s)
+            self._next_thorough_s = ended_s + every_s
+        self._next_sweep_s = ended_s + self._sweep_every_s()
+        self._tell_source(ended_s - began_s)
+        # only now: who waits for the first sweep then asks the journal, what is growing where
+        self.swept_once = True
+
+    def _sweep_every_s(self) -> float:
         assert self._events is not None
-        means = f"{self._events.means}; swept every {show_duration(every_s)}"
-        problem = None
+        every_s = self._plan.config.sweep_every_s
+        if not self._events.hears:
+            every_s = min(every_s, UNHEARD_SWEEP_S)
+        return max(every_s, SWEEP_SHARE * self._sweep_cost_s)
+
+    def _tell_source(self, duration_s: float) -> None:
+        """Record by which means the source is watched, and what the sweep found."""
+        assert self._events is not None
+        every = f"swept every {show_duration(self._sweep_every_s())}"
+        self._told = (self._events.means, self._events.problem)
+        problem = self._events.problem
         if self._unreadable:
             directory, why = next(iter(self._unreadable.items()))
             count = show_count(len(self._unreadable), "directory", "directories")
             problem = f"{count} cannot be read, first {printable(directory) or 'the top one'}: {why}"
+        means = f"{self._events.means}; {every}"
+        files = self._memory.files
         status = SourceStatus(self.root, "watched", means, problem, self._hands.clock(), files, duration_s)
         self._journal.surroundings.source(status)
-        # only now: who waits for the first sweep then asks the journal, what is growing where
-        self.swept_once = True
+
+    def _tell_means(self) -> None:
+        """Say at once when a source is watched by other means than before, or there is a problem with them."""
+        assert self._events is not None
+        told = (self._events.means, self._events.problem)
+        if told == self._told:
+            return
+        if told[1] != self._told[1]:
+            said = told[1] or f"{self._events.means} again"
+            self._hands.said(f"source {printable(self.root)}: {said}")
+        self._told = told
+        self._next_sweep_s = min(self._next_sweep_s, self._hands.monotonic() + self._sweep_every_s())
+        means = f"{told[0]}; swept every {show_duration(self._sweep_every_s())}"
+        self._journal.surroundings.source_means(self.root, means, told[1])
 
     def _look(self, directories: set[str]) -> None:
-        for place in sorted({self._walk.place_of(directory) for directory in directories}):
+        for place in sorted({self._place_of(directory) for directory in directories}):
             if self._observer.prunes(place) or self._too_soon(place):
                 continue
             began_s = self._hands.monotonic()
             self._due.pop(place, None)
+            effort = self._effort_of(place)
+            whole = began_s >= effort.whole_at_s + WHOLE_SHARE * effort.whole_cost_s
             found = False
-            for listing in self._walk.look(place, self._listed):
+            for listing in self._memory.look(place, whole=whole):
                 found = True
-                self._listed.add(listing.directory)
                 self._observe(listing)
             if not found and place not in self._unreadable:
-                self._vanish(identity for identity in self._saved if identity.directory == place)
-            self._cost_s[place] = self._hands.monotonic() - began_s
+                self._vanish(list(self._saved_in.get(place, ())))
+            effort.cost_s = self._hands.monotonic() - began_s
+            if whole:
+                effort.whole_at_s, effort.whole_cost_s = began_s, effort.cost_s
+
+    def _effort_of(self, place: str) -> _Effort:
+        return self._effort.setdefault(place, _Effort())
 
     def _too_soon(self, place: str) -> bool:
         """Put a look off where looks at this directory would take too large a share of the time."""
         due_s = self._due.get(place)
         now_s = self._hands.monotonic()
-        if due_s is not None and due_s <= now_s:
+        if (due_s is not None and due_s <= now_s) or place not in self._effort:
             return False
-        pause_s = max(SHORTEST_TURN_S, LOOK_SHARE * self._cost_s.get(place, 0.0))
-        if place not in self._cost_s:
-            return False
+        pause_s = max(SHORTEST_TURN_S, LOOK_SHARE * self._effort[place].cost_s)
         self._due[place] = min(due_s, now_s + pause_s) if due_s is not None else now_s + pause_s
         return True
 
     def _observe(self, listing: Listing) -> None:
+        """Take in one listing, record what is judged, and set when the directory is looked at again."""
+        directory = listing.directory
+        if self._observer.needs_all(listing):
+            self._memory.forget(directory)
+            for whole in self._memory.look(directory, whole=True):
+                self._observe(whole)
+            return
         now_s = self._hands.monotonic()
         found = self._observer.look(listing, self._hands.clock(), now_s)
         for first in range(0, len(found), TOGETHER):
             for recorded in self._record_together(found[first : first + TOGETHER], now_s):
                 self._hands.recorded(recorded)
             self._hands.moved()
-        waits_s = [
-            min(judged.recheck_s or GROWING_LOOK_S, GROWING_LOOK_S)
-            for judged in found
-            # a complete one is looked at until it is archived: what is archived must be what was judged
-            if judged.recheck_s is not None or judged.sighting.verdict.kind in ("growing", "complete")
-        ]
-        if waits_s:
+        self._vanish([one for one in self._saved_in.get(directory, ()) if self._observer.is_gone(one)])
+        due_s = self._observer.due_s(directory)
+        if due_s is not None:
             cost_s = self._hands.monotonic() - now_s
-            due_s = now_s + max(min(waits_s), LOOK_SHARE * cost_s)
-            self._due[listing.directory] = min(self._due.get(listing.directory, due_s), due_s)
-        seen = {judged.identity for judged in found}
-        self._vanish(
-            identity for identity in self._saved if identity.directory == listing.directory and identity not in seen
-        )
+            self._due[directory] = max(due_s, now_s + min(LOOK_SHARE * cost_s, LOOK_EVERY_S))
+        elif self._observer.rest(directory):
+            self._memory.rest(directory)
+            self._due.pop(directory, None)
 
     # --- recording ----------------------------------------------------------------------------------------------
 
@@ -244,8 +312,8 @@ class SourceWatcher:
         except BaseException:
             # what was undone in the journal must not be remembered as done
             for judged in batch:
-                self._saved.pop(judged.identity, None)
-                self._observer.forget(judged.identity)
+                self._unsave(judged.identity)
+                self._forget(judged.identity)
             raise
         return told
 
@@ -255,7 +323,8 @@ class SourceWatcher:
         sidecar = Sidecar(sighting.sidecar, sighting.sidecar_problem)
         saved = self._saved.get(judged.identity)
         same_verdict = saved is not None and saved.verdict == sighting.verdict.kind and saved.sidecar == sidecar
-        if saved is not None and same_verdict:
+        same_origin = saved is not None and saved.origin == sighting.origin
+        if saved is not None and same_verdict and same_origin:
             unchanged = saved.fingerprint == sighting.fingerprint
             if unchanged and not self._is_worth_a_word(judged, saved):
                 return []
@@ -263,14 +332,17 @@ class SourceWatcher:
                 return []
         # what ended and what it means for its deliveries: nobody may act on the one without the other
         recorded = self._journal.datasets.record(sighting, self._planned(sighting.rule), self._hands.clock())
+        if recorded.overwritten is not None:
+            after_overwriting(self._journal, recorded.overwritten, self._hands.clock())
         told = recorded.event is not None or recorded.is_new or not same_verdict
         if told:
             after_sighting(self._plan, self._journal, recorded, self._hands.clock())
         record = recorded.record
-        self._saved[judged.identity] = _Saved(record.id, sighting.verdict.kind, sighting.fingerprint, sidecar, now_s)
+        now_saved = _Saved(record.id, sighting.verdict.kind, sighting.fingerprint, sidecar, now_s, sighting.origin)
+        self._save(judged.identity, now_saved)
         if record.state is DatasetState.ARCHIVED:
             self._observer.settle(judged.identity, sighting)
-            self._saved.pop(judged.identity, None)
+            self._unsave(judged.identity)
         return [recorded] if told else []
 
     def _is_worth_a_word(self, judged: Judged, saved: _Saved) -> bool:
@@ -298,10 +370,26 @@ class SourceWatcher:
             for record in records:
                 after_vanishing(self._journal, record, now)
         for identity in gone:
-            self._observer.forget(identity)
-            del self._saved[identity]
+            self._forget(identity)
+            self._unsave(identity)
         for record in records:
             self._hands.said(f"dataset {record.id} {printable(record.name)} is gone: {printable(record.path)}")
+
+    def _save(self, identity: DatasetIdentity, saved: _Saved) -> None:
+        self._saved[identity] = saved
+        self._saved_in.setdefault(identity.directory, set()).add(identity)
+
+    def _unsave(self, identity: DatasetIdentity) -> None:
+        if self._saved.pop(identity, None) is not None:
+            beside = self._saved_in[identity.directory]
+            beside.discard(identity)
+            if not beside:
+                del self._saved_in[identity.directory]
+
+    def _forget(self, identity: DatasetIdentity) -> None:
+        """See a dataset for the first time at the next look, which then must show all of its directory."""
+        self._observer.forget(identity)
+        self._memory.forget(identity.directory)
 
     def _is_same_root(self) -> bool:
         """Say whether the root is still what it was when the look began: an unmounted share loses nothing."""
@@ -322,10 +410,12 @@ class SourceWatcher:
 
     def _load(self) -> None:
         """Take over from the journal what is settled and what was under way."""
-        for record in self._journal.datasets.current_of(self.root):
-            if record.state is DatasetState.ARCHIVED:
-                sidecar = Sidecar(record.sidecar, record.sidecar_problem)
-                self._observer.known_settled(_identity_of(record), record.fingerprint, sidecar)
+        directories: dict[str, str] = {}
+        for known in self._journal.datasets.archived_of(self.root):
+            directory = directories.setdefault(known.directory, known.directory)
+            identity = DatasetIdentity(sys.intern(known.format), directory, known.key)
+            sidecar = Sidecar(known.sidecar, known.sidecar_problem) if known.sidecar or known.sidecar_problem else NONE
+            self._observer.known_settled(identity, known.fingerprint, sidecar)
         self._take_over(self._journal.datasets.unsettled_of(self.root))
 
     def _take_over(self, unsettled: Iterable[DatasetRecord]) -> None:
@@ -333,9 +423,9 @@ class SourceWatcher:
         for record in unsettled:
             identity = _identity_of(record)
             if record.rule and identity not in self._saved:
-                self._observer.forget(identity)
+                self._forget(identity)
                 sidecar = Sidecar(record.sidecar, record.sidecar_problem)
-                self._saved[identity] = _Saved(record.id, "", "", sidecar, float("-inf"))
+                self._save(identity, _Saved(record.id, "", "", sidecar, float("-inf")))
 
     def _rest_s(self) -> float:
         next_s = min([self._next_sweep_s, *self._due.values()])

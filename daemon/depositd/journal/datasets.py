@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from depositd.formats.series import begun_again
 from depositd.journal import history
 from depositd.journal.database import Database
 from depositd.journal.records import (
@@ -40,7 +42,11 @@ from depositd.units import show_count
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A dataset as one look at its source judged it."""
+    """A dataset as one look at its source judged it.
+
+    ``origin`` tells this acquisition from another one of the same name: the date in its header, or the first frame's
+    inode; None where there is neither.
+    """
 
     rule: str
     root: str
@@ -51,6 +57,18 @@ class Sighting:
     sidecar: Metadata
     sidecar_problem: str | None
     metadata: Metadata
+    origin: str | None = None
+
+
+class ArchivedDataset(NamedTuple):
+    """What a watcher must know of a dataset that is archived, to see whether it has changed since."""
+
+    format: str
+    directory: str
+    key: str
+    fingerprint: str
+    sidecar: Metadata
+    sidecar_problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +84,14 @@ class Recorded:
     """A dataset after a sighting was recorded.
 
     ``event`` is what the sighting made true, None where nothing changed but numbers.  ``is_new`` is true for a dataset,
-    or a generation of one, that the journal did not have.
+    or a generation of one, that the journal did not have.  ``overwritten`` is the generation whose files another
+    acquisition has taken the place of before they were archived.
     """
 
     record: DatasetRecord
     event: DatasetEvent | None
     is_new: bool
+    overwritten: DatasetRecord | None = None
 
 
 _ENDED_EVENTS = {VerdictKind.COMPLETE: DatasetEvent.COMPLETED}
@@ -109,13 +129,23 @@ class DatasetFacts:
             ).fetchall()
         return [dataset_of(row) for row in rows]
 
-    def current_of(self, root: str) -> list[DatasetRecord]:
-        """Return the current generation of every dataset below a source's root."""
+    def archived_of(self, root: str) -> Iterator[ArchivedDataset]:
+        """Yield the datasets below a source's root that are archived as they are, one at a time: there can be many."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM datasets WHERE current = 1 AND root = ? ORDER BY id", (os.fsencode(root),)
-            ).fetchall()
-        return [dataset_of(row) for row in rows]
+                "SELECT format, directory, key, fingerprint, sidecar, sidecar_problem FROM datasets"
+                " WHERE current = 1 AND root = ? AND state = 'archived'",
+                (os.fsencode(root),),
+            )
+            for row in rows:
+                yield ArchivedDataset(
+                    row["format"],
+                    os.fsdecode(row["directory"]),
+                    os.fsdecode(row["key"]),
+                    row["fingerprint"],
+                    json.loads(row["sidecar"]) if row["sidecar"] != "{}" else {},
+                    row["sidecar_problem"],
+                )
 
     def unsettled_of(self, root: str) -> list[DatasetRecord]:
         """Return the datasets below a root that are growing, or have ended and are not archived."""
@@ -147,18 +177,26 @@ class DatasetFacts:
         with self._database.transaction() as connection:
             row = _current(connection, sighting.root, sighting.dataset)
             is_new = False
+            overwritten = None
             if row is not None and row["state"] == DatasetState.ARCHIVED:
                 if _is_the_archived_one(row, sighting):
                     _update_metadata(connection, row["id"], sighting)
                     return Recorded(dataset_of(_by_id(connection, row["id"])), None, is_new=False)
                 connection.execute("UPDATE datasets SET current = 0 WHERE id = ?", (row["id"],))
-                row = _insert(connection, sighting, planned, now, generation=row["generation"] + 1)
+                why = "it changed after it was archived"
+                row = _insert(connection, sighting, planned, now, row["generation"] + 1, why)
+                is_new = True
+            elif row is not None and _was_begun_again(row, sighting):
+                overwritten = _overwrite(connection, row, sighting, now)
+                why = "the acquisition was begun again under the same name"
+                row = _insert(connection, sighting, planned, now, row["generation"] + 1, why)
                 is_new = True
             elif row is None:
-                row = _insert(connection, sighting, planned, now, generation=1)
+                row = _insert(connection, sighting, planned, now)
                 is_new = True
             event = _step(connection, row, sighting, now)
-            return Recorded(dataset_of(_by_id(connection, row["id"])), event, is_new=is_new)
+            record = dataset_of(_by_id(connection, row["id"]))
+            return Recorded(record, event, is_new=is_new, overwritten=overwritten)
 
     def vanish(self, dataset_ids: Iterable[int], now: datetime) -> list[DatasetRecord]:
         """Record that the files of datasets are gone before they were archived."""
@@ -364,6 +402,22 @@ def _is_the_archived_one(row: sqlite3.Row, sighting: Sighting) -> bool:
     return all(file.path in archived and file.same_content_as(archived[file.path]) for file in seen)
 
 
+def _was_begun_again(row: sqlite3.Row, sighting: Sighting) -> bool:
+    """Say whether other files took the place of a dataset's that was never archived, under the same names."""
+    unsettled = DatasetState(row["state"]) in _UNSETTLED
+    return unsettled and row["fingerprint"] != sighting.fingerprint and begun_again(row["origin"], sighting.origin)
+
+
+def _overwrite(connection: sqlite3.Connection, row: sqlite3.Row, sighting: Sighting, now: datetime) -> DatasetRecord:
+    detail = (
+        f"overwritten by another acquisition under the same name ({sighting.origin}, before: {row['origin']});"
+        f" last seen: {show_count(row['files'], 'file')}"
+    )
+    _move(connection, row, DatasetEvent.VANISHED, detail, now)
+    connection.execute("UPDATE datasets SET current = 0 WHERE id = ?", (row["id"],))
+    return dataset_of(_by_id(connection, row["id"]))
+
+
 def _current(connection: sqlite3.Connection, root: str, dataset: Dataset) -> sqlite3.Row | None:
     row: sqlite3.Row | None = connection.execute(
         "SELECT * FROM datasets WHERE format = ? AND location = ? AND key = ? AND current = 1",
@@ -382,7 +436,8 @@ def _insert(
     sighting: Sighting,
     planned: Sequence[PlannedDelivery],
     now: datetime,
-    generation: int,
+    generation: int = 1,
+    why: str = "",
 ) -> sqlite3.Row:
     dataset = sighting.dataset
     cursor = connection.execute(
@@ -410,7 +465,7 @@ def _insert(
     by = f"rule {sighting.rule}" if sighting.rule else "by hand"
     seen = f"{dataset.format}, {show_count(len(dataset.files), 'file')}, {by}"
     if generation > 1:
-        seen += f", generation {generation}: it changed after it was archived"
+        seen += f", generation {generation}: {why}"
     history.append(connection, dataset_id, None, "seen", seen, now)
     for plan in planned:
         connection.execute(
@@ -439,8 +494,8 @@ def _judge(connection: sqlite3.Connection, dataset_id: int, verdict: Verdict) ->
 def _update(connection: sqlite3.Connection, dataset_id: int, sighting: Sighting) -> None:
     dataset, verdict = sighting.dataset, sighting.verdict
     connection.execute(
-        "UPDATE datasets SET name = ?, verdict = ?, evidence = ?, files = ?, bytes = ?, frames = ?, fingerprint = ?"
-        " WHERE id = ?",
+        "UPDATE datasets SET name = ?, verdict = ?, evidence = ?, files = ?, bytes = ?, frames = ?, fingerprint = ?,"
+        " origin = coalesce(?, origin) WHERE id = ?",
         (
             os.fsencode(dataset.name),
             verdict.kind,
@@ -449,6 +504,7 @@ def _update(connection: sqlite3.Connection, dataset_id: int, sighting: Sighting)
             dataset.size_bytes,
             frames_text(verdict.frames),
             sighting.fingerprint,
+            sighting.origin,
             dataset_id,
         ),
     )

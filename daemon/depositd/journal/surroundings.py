@@ -72,6 +72,13 @@ class Surroundings:
                 ),
             )
 
+    def source_means(self, root: str, means: str, problem: str | None) -> None:
+        """Record by which means a source is watched from now on; when it was swept stays as it is."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE sources SET means = ?, problem = ? WHERE root = ?", (means, problem, os.fsencode(root))
+            )
+
     def forget_sources(self, keep: set[str]) -> None:
         """Drop sources that no rule watches any more."""
         with self._database.transaction() as connection:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from depositd.engine.planning import Plan
-from depositd.engine.watching import Hands, SourceWatcher, sources
+from depositd.engine.watching import SHORTEST_TURN_S, Hands, SourceWatcher, sources
 from depositd.errors import JournalError
 from depositd.journal import Journal, Recorded
 from depositd.service.clock import utc_now
@@ -54,12 +54,12 @@ class SourceThread:
         self._name = name
         self._wake = wake
         self._heartbeats = heartbeats
-        self._stopping = False
+        self._stop_asked = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stop_asked.is_set():
             self._wake.clear()
             try:
                 wait_s = self.watcher.turn()
@@ -70,13 +70,15 @@ class SourceThread:
                 say_failed(self._name, error)
                 wait_s = AFTER_TROUBLE_S
             self._heartbeats.beat(self._name, wait_s + WATCH_BUDGET_S)
-            self._wake.wait(wait_s)
+            # events come by the thousand: they shorten the wait, and never take it away
+            if not self._stop_asked.wait(SHORTEST_TURN_S):
+                self._wake.wait(wait_s - SHORTEST_TURN_S)
         self.watcher.close()
         self._heartbeats.rest(self._name)
 
     def stop(self) -> None:
         """Ask the thread to end; it does at its next turn."""
-        self._stopping = True
+        self._stop_asked.set()
         self._wake.set()
 
     def join(self, timeout_s: float) -> None:

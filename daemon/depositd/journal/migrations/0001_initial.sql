@@ -21,6 +21,7 @@ CREATE TABLE datasets (
     bytes           INTEGER NOT NULL,
     frames          TEXT,                          -- JSON or NULL
     fingerprint     TEXT    NOT NULL,
+    origin          TEXT,                          -- tells this acquisition from another one of the same name
     manifest        BLOB,                          -- the files as they were judged: see records.py
     condemned       TEXT,                          -- a fingerprint whose content was found corrupt
     header          TEXT    NOT NULL DEFAULT '{}', -- metadata read from file headers
