@@ -59,7 +59,7 @@ def parse_rate_bytes_per_s(text: str) -> int:
 
 
 def show_duration(seconds: float) -> str:
-    """Return a duration in at most two units: ``0.2 s``, ``41 s``, ``12 min``, ``2 h 5 min``, ``3 d 4 h``."""
+    """Return a duration in at most two units: ``0.2 s``, ``41 s``, ``3 min 6 s``, ``12 min``, ``2 h 5 min``."""
     if seconds < 0:
         return "-" + show_duration(-seconds)
     if seconds < 9.95:
@@ -67,14 +67,17 @@ def show_duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 120:
         return f"{whole} s"
+    if whole < 600:
+        return _in_two_units(whole, 60, "min", "s")
     minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
+    if minutes < 48 * 60:
+        return _in_two_units(minutes, 60, "h", "min") if minutes >= 60 else f"{minutes} min"
+    return _in_two_units(minutes // 60, 24, "d", "h")
+
+
+def _in_two_units(count: int, base: int, large: str, small: str) -> str:
+    whole, rest = divmod(count, base)
+    return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
 
 
 def show_period(seconds: float) -> str:
@@ -119,7 +122,8 @@ def printable(text: str, longest: int | None = None) -> str:
     Control characters, line separators and bidirectional overrides become ``\n``, ``\x1b`` or ``\u202e``;
     bytes that are not UTF-8 become ``\xff``.  ``longest`` cuts with an ellipsis.
     """
-    shown = "".join(_printable_character(character) for character in text)
+    plain = text.isascii() and text.isprintable()
+    shown = text if plain else "".join(_printable_character(character) for character in text)
     if longest is not None and len(shown) > longest:
         shown = shown[: max(longest - 1, 0)] + "…"
     return shown

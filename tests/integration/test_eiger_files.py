@@ -2,7 +2,9 @@
 
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -74,7 +76,28 @@ def look(root, quiet_s=1e6):
     return verdict, EIGER.metadata(dataset, probes), probes
 
 
+def test_a_copy_in_the_place_of_a_data_file_is_found_by_its_image_numbers(tmp_path):
+    write_series(tmp_path)
+    assert look(tmp_path)[0].kind is VerdictKind.COMPLETE
+    shutil.copyfile(tmp_path / "x_data_000001.h5", tmp_path / "x_data_000002.h5")
+    verdict = look(tmp_path)[0]
+    assert verdict.kind is VerdictKind.CORRUPT
+    assert "images 1-4 are in two data files: x_data_000001.h5 and x_data_000002.h5" in verdict.evidence
+    assert verdict.frames == Frames(8, 12, (5, 6, 7, 8))
+
+
 # Diamond and NXmx
+
+
+def test_a_short_series_is_aborted_as_soon_as_nexus_says_that_it_has_ended(tmp_path):
+    write_virtual(tmp_path / "i03_1.nxs", end_time="2026-11-21T02:14:07Z")
+    write_master(tmp_path / "i03_1_meta.h5", {"mask": 1})
+    for number in (1, 2, 3):
+        write_data(tmp_path / f"i03_1_{number:06}.h5", number, STACK[: 4 if number < 3 else 1], place="data")
+    assert look(tmp_path, 29.0)[0].kind is VerdictKind.GROWING
+    verdict = look(tmp_path, 30.0)[0]
+    assert verdict.kind is VerdictKind.ABORTED
+    assert verdict.evidence[:2] == ("9 of 12 frames", "3 frames never came")
 
 
 def test_diamonds_files_are_one_dataset_whose_virtual_stack_tells_the_count(tmp_path):
@@ -439,6 +462,15 @@ def test_a_reader_that_went_away_is_replaced_unnoticed(tmp_path):
         reader._child.send_signal(sig)  # what stops the daemon must not look like a damaged file
     assert probe_hdf5(str(path), "data", reader) == first
     reader.close()
+
+
+def test_the_reader_starts_and_ends_without_a_word():
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = (sys.executable, "-W", "error", "-P", "-m", "depositd.formats.hdf5_child", str(theirs.fileno()))
+        ours.close()
+        ended = subprocess.run(command, pass_fds=(theirs.fileno(),), capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
 
 
 def test_an_idle_reader_leaves_no_descriptor_behind(tmp_path):

@@ -19,9 +19,11 @@ from format_files import scan_tree
 from PIL import Image
 
 from depositd import preview
+from depositd.archive.source import SourceTree
 from depositd.errors import DepositdError, NoPicture, SourceChanged
 from depositd.formats import FORMATS, group
 from depositd.model import Dataset
+from depositd.preview import eiger
 from depositd.preview.diffraction import BEAM, OVERLOADED, UNMEASURED
 from depositd.simulate import writers
 
@@ -232,9 +234,11 @@ def test_a_chunk_that_would_fill_the_memory_is_refused(tmp_path):
 @pytest.mark.parametrize("hidden", ["hdf5plugin", "PIL"])
 def test_without_its_packages_it_says_which_extra_has_them(tmp_path, hidden):
     writers.write_eiger(tmp_path, "thau_1", images=1)
+    absent = tmp_path / "absent" / hidden
+    absent.mkdir(parents=True)
+    (absent / "__init__.py").write_text("raise ImportError")  # for every process that is started too
     program = f"""
 import sys
-sys.modules[{hidden!r}] = None
 sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
 from format_files import scan_tree
 from depositd import preview
@@ -246,12 +250,73 @@ try:
 except NoPicture as error:
     print(error, "|", error.hint)
 """
-    environ = {**os.environ, "HDF5_PLUGIN_PATH": "/nowhere"}
+    environ = {**os.environ, "HDF5_PLUGIN_PATH": "/nowhere", "PYTHONPATH": str(absent.parent)}
     said = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ
     ).stdout
     assert {"hdf5plugin": "bitshuffle-LZ4", "PIL": "pillow"}[hidden] in said
     assert "pip install 'depositd[preview]'" in said
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import os; os.abort()", "makes the HDF5 library crash (SIGABRT): its structure is damaged"),
+        ("import os; os.kill(os.getpid(), 11)", "makes the HDF5 library crash (SIGSEGV): its structure is damaged"),
+        ("import os; os.kill(os.getpid(), 27)", "leads the HDF5 library in circles: its structure is damaged"),
+        ("raise SystemExit(3)", "could not be read: its reader ended (exit status 3)"),
+    ],
+)
+def test_what_a_file_does_to_the_library_is_said(tmp_path, program, said):
+    writers.write_eiger(tmp_path, "thau_1", images=1)
+    data = next(file for file in dataset_in(tmp_path).files if "data" in file.name)
+    with SourceTree(str(tmp_path)) as tree, pytest.raises(NoPicture) as raised:
+        eiger.ask(tree, data, "image", program)
+    assert str(raised.value) == f"{data.name} {said}"
+
+
+def draw_apart(root, format_name):
+    """Draw in a process of its own; return what it said, and which libraries it has loaded."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
+from format_files import scan_tree
+from depositd import preview
+from depositd.errors import NoPicture
+from depositd.formats import group
+(dataset,) = group(scan_tree({str(root)!r}), {format_name!r})
+try:
+    print(len(preview.picture({str(root)!r}, dataset, {{}})))
+except NoPicture as error:
+    print(error)
+print(*sorted({{"h5py", "fabio"}} & sys.modules.keys()))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    said, loaded = ran.stdout.split("\n")[:2]
+    return said, loaded
+
+
+def test_the_hdf5_library_is_never_loaded_by_who_asks_for_a_picture(tmp_path):
+    writers.write_eiger(tmp_path, "thau_1", images=1)
+    said, loaded = draw_apart(tmp_path, "eiger")
+    assert int(said) > 1000
+    assert loaded == ""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda whole: whole[:-200], "x_001.mar2300 ends after"),
+        (lambda whole: whole[:5200] + bytes(4096) + whole[9296:], "x_001.mar2300 "),
+        (lambda whole: whole[:12] + b"\2\0\0\0" + whole[16:], "x_001.mar2300 cannot be drawn: the SPIRAL format"),
+    ],
+)
+def test_a_frame_that_is_not_proven_whole_is_never_decoded(tmp_path, spoil, said):
+    """fabio's MAR345 decoder can abort the process that uses it."""
+    (tmp_path / "x_001.mar2300").write_bytes(spoil(writers.mar345_frame(1, date=DATE)))
+    refused, loaded = draw_apart(tmp_path, "frames")
+    assert refused.startswith(said)
+    assert loaded == ""
 
 
 # --- chromatograms ----------------------------------------------------------------------------------------------------

@@ -182,6 +182,23 @@ def test_fabio_reads_what_a_header_was_told(tmp_path, make, suffix, keys, scale)
     assert told == pytest.approx([0.9763, 200.0 * scale, 90.75], rel=1e-6)
 
 
+def test_an_raxis_frame_has_its_texts_where_rigaku_documents_them(tmp_path):
+    frame = raxis_frame(4, date=START, shape=SHAPE)
+    assert frame[256:268] == b"21-Nov-2026\0"
+    assert frame[92:172].rstrip(b"\0") == b"simulated"
+    assert frame[172:256] == bytes(84)
+    path = tmp_path / "x_00004.osc"
+    path.write_bytes(frame)
+    probe = formats.FORMATS["frames"].probe(str(path), None)
+    assert probe.problem is None
+    assert probe.facts["date"] == "2026-11-21T00:00:00"
+    with fabio.open(path) as image:
+        assert image.header["Memo"].rstrip(b"\0") == b"simulated"
+        assert image.header["Xray Target"].rstrip(b"\0") == b"Cu"
+        assert image.header["Exposure Time"] * 60 == probe.facts["exposure_s"]
+        assert image.shape == (probe.facts["height_px"], probe.facts["width_px"]) == SHAPE
+
+
 def test_fabio_reads_the_metadata_of_an_smv_frame(tmp_path):
     path = tmp_path / "x_00004.img"
     path.write_bytes(smv_frame(4, date=START))
@@ -281,6 +298,17 @@ def test_an_eiger_master_leads_to_every_image(tmp_path):
     counts = images.frame(10, shape=SHAPE)
     assert np.array_equal(image, np.where(counts < 0, 2**32 - 1, counts))
     assert wavelength_a == 0.9763
+
+
+def test_eiger_marks_the_gaps_between_its_modules_with_the_largest_number(tmp_path):
+    shape = (213, 24)
+    write_eiger(tmp_path, "x", images=1, shape=shape)
+    with h5py.File(tmp_path / "x_data_000001.h5", "r") as opened:
+        image = opened["entry/data/data"][0]
+    hidden = images.frame(1, shape=shape) < 0
+    assert hidden[200].all()
+    assert (image[hidden] == 4_294_967_295).all()
+    assert image[~hidden].max() < 1 << 20
 
 
 def test_an_aborted_eiger_series_links_to_files_that_never_come(tmp_path):

@@ -11,7 +11,9 @@ from format_files import stat_of
 
 from depositd.config import Config, Rule, parse_config
 from depositd.engine.delivering import Tools
+from depositd.engine.observing import Judged
 from depositd.engine.planning import Plan
+from depositd.engine.sidecars import Sidecar
 from depositd.journal import DatasetRecord, Journal, PlannedDelivery, Sighting
 from depositd.model import Archive, Dataset, FileStat, Metadata, Packing, Problem, Verdict, VerdictKind
 from depositd.watch.quiet import fingerprint
@@ -155,3 +157,8 @@ def plan_of(config: Config, *destinations: FakeDestination) -> Plan:
 def changed(dataset: Dataset, *files: FileStat) -> Dataset:
     """Return the dataset with other files."""
     return Dataset(dataset.name, dataset.format, dataset.directory, dataset.key, dataset.path, files)
+
+
+def sidecar_of(judged: Judged) -> Sidecar:
+    """Return what a judged dataset's sidecars said."""
+    return Sidecar(judged.sighting.sidecar, judged.sighting.sidecar_problem)

@@ -159,19 +159,51 @@ def test_a_record_that_is_none_is_corrupt():
     assert "MSScan.bin has no scan in record 81 of 100" in judged.evidence
 
 
-def test_the_flag_alone_ends_a_run_whose_table_is_laid_out_otherwise_and_says_so():
+def test_a_run_whose_table_is_laid_out_otherwise_ends_by_an_hour_of_silence_and_says_so():
     files = agilent_files()
     table = bytearray(files["AcqData/MSScan.bin"])
     struct.pack_into("<i", table, 160 + 44, 3)
     struct.pack_into("<i", table, 160 + 88, 2)
-    judged = judge(files | {"AcqData/MSScan.bin": bytes(table)}, 30)
+    files |= {"AcqData/MSScan.bin": bytes(table)}
+    assert judge(files, 3599).kind is VerdictKind.GROWING
+    judged = judge(files, 3600)
     assert judged.kind is VerdictKind.COMPLETE
+    assert judged.by_quiescence
     assert "its scans cannot be checked: MSScan.bin is not laid out as its MSScan.xsd says" in judged.evidence
 
 
-def test_a_run_without_a_mass_spectrometer_or_without_segments_ends_by_its_flag():
-    assert judge(without("MSPeak.bin", "MSScan.bin") | {"AcqData/DAD1.cd": b"x"}, 30).kind is VerdictKind.COMPLETE
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            without("MSPeak.bin", "MSScan.bin") | {"AcqData/DAD1.cd": b"x", "AcqData/DAD1.cg": b"x"},
+            "no MSScan.bin: nothing says how long the data of other detectors must be",
+        ),
+        (without("MSScan.xsd"), "its scans cannot be checked: MSScan.xsd is missing"),
+        (agilent_files() | {"AcqData/FID1.cd": b"x"}, "FID1.cd is there without its .cg"),
+        (agilent_files() | {"AcqData/DAD1.sp": b"x"}, "DAD1.sp is there without its .sd"),
+    ],
+)
+def test_the_flag_alone_proves_nothing_and_is_followed_by_an_hour_of_silence(files, said):
+    assert judge(files, 3599).kind is VerdictKind.GROWING
+    judged = judge(files, 3600)
+    assert judged.kind is VerdictKind.COMPLETE
+    assert judged.by_quiescence
+    assert said in judged.evidence
+
+
+def test_a_schema_that_is_awaited_is_named():
+    assert "MSScan.xsd" in judge(without("MSScan.xsd"), 30).awaits
+
+
+def test_a_run_without_segments_or_with_all_of_another_detector_is_proven():
     assert judge(without("MSTS.xml"), 30).kind is VerdictKind.COMPLETE
+    both = {"AcqData/FID1.cd": b"x", "AcqData/FID1.cg": b"x"}
+    assert judge(agilent_files() | both, 30).kind is VerdictKind.COMPLETE
+
+
+def test_a_schema_that_was_copied_in_part_is_none():
+    assert "ends before its end" in scans(agilent_files()["AcqData/MSScan.bin"], SCHEMA[:-5]).facts["unknown"]
 
 
 def test_a_chemstation_directory_ends_by_an_hour_of_silence_and_says_so():

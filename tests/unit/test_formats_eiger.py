@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from depositd.formats import FORMATS, group
 from depositd.formats.hdf5 import OPEN_FACT, check_closed
 from depositd.formats.reading import Malformed
-from depositd.model import FileStat, Listing, Probe, Quiet, Terms, VerdictKind
+from depositd.model import FileStat, Frames, Listing, Probe, Quiet, Terms, VerdictKind
 
 EIGER = FORMATS["eiger"]
 MASTER = "x_1_master.h5"
@@ -313,6 +313,76 @@ def test_end_time_proves_the_end_where_no_count_is_known():
     unknown = whole(**{MASTER: master(expected=None)})
     assert judge(599, unknown).kind is VerdictKind.GROWING
     assert "complete by quiescence" in judge(600, unknown).sentence
+
+
+def test_a_data_file_that_repeats_the_images_of_another_is_corrupt_and_counts_once():
+    probes = {MASTER: master(expected=20, files=2), data(1): counted(10, low=1), data(2): counted(10, low=1)}
+    assert judge(599, probes).kind is VerdictKind.GROWING
+    judged = judge(600, probes)
+    assert judged.kind is VerdictKind.CORRUPT
+    assert judged.evidence[:2] == ("10 of 20 frames", f"images 1-10 are in two data files: {data(1)} and {data(2)}")
+    assert judged.frames == Frames(10, 20, tuple(range(11, 21)))
+
+
+@pytest.mark.parametrize(
+    ("low", "said", "missing"),
+    [
+        (10, "image 10 is in two data files", (20,)),
+        (8, "images 8-10 are in two data files", (18, 19, 20)),
+        (-2, "images 1-7 are in two data files", (11, 12, 13, 14, 15, 16, 17)),
+    ],
+)
+def test_data_files_that_share_some_images_are_corrupt(low, said, missing):
+    probes = {MASTER: master(expected=20, files=2), data(1): counted(10, low=1), data(2): counted(10, low=low)}
+    judged = judge(600, probes)
+    assert judged.kind is VerdictKind.CORRUPT
+    assert said in judged.sentence
+    assert judged.frames.present == 20 - len(missing)
+
+
+def test_one_data_file_that_holds_the_images_of_two_others_is_named_first():
+    probes = {MASTER: master(expected=40), data(1): counted(20, low=1)}
+    probes |= {data(n): counted(10, low=10 * n - 19) for n in (2, 3)}
+    judged = judge(600, probes)
+    assert f"images 1-10 are in two data files: {data(1)} and {data(2)}" in judged.evidence
+    assert judged.frames == Frames(20, 40, tuple(range(21, 41)))
+
+
+def test_data_files_that_do_not_tell_their_images_are_not_said_to_repeat_any():
+    assert judge(30, whole(**{data(2): counted()})).kind is VerdictKind.COMPLETE
+
+
+@pytest.mark.parametrize("terms", [{}, {"expected_frames": 250}])
+def test_more_frames_than_expected_are_never_complete(terms):
+    probes = whole(**{MASTER: master(expected=None if terms else 250)})
+    assert judge(599, probes, **terms).kind is VerdictKind.GROWING
+    judged = judge(600, probes, **terms)
+    assert judged.kind is VerdictKind.CORRUPT
+    assert judged.evidence == ("300 frames, 250 expected: 50 frames too many", "last write 10 min ago")
+    assert judged.ladder[2].finding == "300 frames, 250 expected: 50 frames too many"
+
+
+def ended(**changes):
+    return whole(**{MASTER: master(end_time="2026-11-21T02:14:07"), data(3): counted(50, low=201)} | changes)
+
+
+def test_what_lacks_after_end_time_is_waited_for_no_longer_than_settle():
+    assert judge(29, ended()).kind is VerdictKind.GROWING
+    judged = judge(30, ended())
+    assert judged.kind is VerdictKind.ABORTED
+    assert judged.evidence[:2] == ("250 of 300 frames", "50 frames never came")
+    assert judge(30, ended(**{MASTER: master()})).kind is VerdictKind.GROWING
+
+
+def test_end_time_does_not_shorten_the_wait_for_files_that_are_open_or_not_there():
+    writing = Probe("is still open for writing", retry=True, facts={OPEN_FACT: True})
+    assert judge(3599, ended(**{data(2): writing})).kind is VerdictKind.GROWING
+    assert judge(599, ended(**{data(2): Probe("ends 9 bytes early", retry=True)})).kind is VerdictKind.GROWING
+    being_copied = ended()
+    del being_copied[data(3)]
+    assert judge(599, being_copied).kind is VerdictKind.GROWING
+    without_meta = ended(**{MASTER: master(end_time="now", also_links=["x_1_meta.h5"])})
+    assert judge(599, without_meta).kind is VerdictKind.GROWING
 
 
 def test_metadata():

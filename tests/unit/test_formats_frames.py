@@ -141,10 +141,30 @@ def test_the_headers_period_counts_where_the_files_were_copied_at_once():
 @pytest.mark.parametrize("period", [-1.0, 1e300])
 def test_an_impossible_period_is_not_waited_for(period):
     dataset = series_of([1])
-    assert (
-        judge(dataset, 30, {dataset.files[0].path: Probe(facts={"frame_period_s": period})}).kind
-        is VerdictKind.COMPLETE
+    probes = {dataset.files[0].path: Probe(facts={"frame_period_s": period})}
+    assert judge(dataset, 119, probes).kind is VerdictKind.GROWING
+    assert judge(dataset, 120, probes).kind is VerdictKind.COMPLETE
+
+
+def test_a_first_frame_whose_header_tells_no_exposure_is_not_cut_off_from_the_second_a_minute_later():
+    one = series_of([1])
+    nothing = {file.path: Probe(facts={"width_px": 100}) for file in one.files}
+    assert judge(one, 61, nothing).kind is VerdictKind.GROWING
+    two = series_of([1, 2], interval_s=60)
+    nothing = {file.path: Probe(facts={"width_px": 100}) for file in two.files}
+    assert judge(two, 1199, nothing).kind is VerdictKind.GROWING
+    assert judge(two, 1200, nothing).kind is VerdictKind.COMPLETE
+
+
+def test_the_pace_at_which_frames_came_to_their_place_counts_where_copying_kept_their_times():
+    files = tuple(
+        stat_of(f"run1/x_{n:05}.cbf", mtime_s=1000 + n * 0.05)._replace(ctime_ns=int((5000 + n * 2.5) * 1e9))
+        for n in range(1, 4)
     )
+    (dataset,) = group(Listing("run1", files), "frames")
+    judged = judge(dataset, 49, {file.path: Probe(facts={"exposure_s": 0.05}) for file in files})
+    assert judged.kind is VerdictKind.GROWING
+    assert judged.evidence[-1] == "learnt cadence 2.5 s"
 
 
 def test_a_hole_is_gapped_with_its_numbers():
@@ -164,16 +184,15 @@ def test_a_very_large_hole_is_counted_and_not_listed():
 def test_fewer_than_expected_is_truncated():
     judged = judge(series_of(range(1, 1001)), 30, expected_frames=1800)
     assert judged.kind is VerdictKind.TRUNCATED
-    assert judged.evidence[:2] == ("1000 of 1800 frames", "800 frames fewer than expected, the last is number 1000")
+    assert judged.evidence[:2] == ("1000 of 1800 frames", "800 frames fewer than expected, numbers 1 to 1000 are there")
 
 
-def test_more_than_expected_is_complete_by_quiescence_and_said():
+def test_more_than_expected_is_corrupt_and_said():
     judged = judge(series_of(range(1, 1802), interval_s=5), 99, expected_frames=1800)
     assert judged.kind is VerdictKind.GROWING
     judged = judge(series_of(range(1, 1802), interval_s=5), 100, expected_frames=1800)
-    assert judged.kind is VerdictKind.COMPLETE
+    assert judged.kind is VerdictKind.CORRUPT
     assert judged.evidence[0] == "1801 frames, 1800 expected: 1 frame too many"
-    assert "complete by quiescence" in judged.sentence
 
 
 def test_a_broken_frame_is_named():

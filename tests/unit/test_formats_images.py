@@ -67,6 +67,28 @@ def test_facts_of_a_cbf():
     }
 
 
+def test_of_lines_with_the_same_key_the_first_counts_and_what_is_no_number_is_left_out():
+    twice = cbf_bytes(
+        1, Wavelength="1.0 A\r\n# Wavelength 2.0 A\r\n# 2001-01-01T00:00:00.000", Start_angle="1e9999 deg."
+    )
+    facts = frame_probe.probe_bytes(twice).facts
+    assert (facts["wavelength_A"], facts["date"]) == (1.0, "2026-11-21T02:00:01.500")
+    assert "start_angle_deg" not in facts
+    assert "start_angle_deg" not in frame_probe.probe_bytes(cbf_bytes(1, Start_angle="nil")).facts
+
+
+def test_a_line_of_any_length_is_kept_short():
+    facts = frame_probe.probe_bytes(cbf_bytes(1, Detector="x" * 7000)).facts
+    assert len(facts["detector"]) == 200
+
+
+def test_the_facts_of_one_frame_are_not_those_of_the_next():
+    first, second = (frame_probe.probe_bytes(cbf_bytes(number)).facts for number in (1, 2))
+    first["wavelength_A"] = 9.0
+    assert (second["wavelength_A"], second["start_angle_deg"]) == (0.9795, 10.1)
+    assert frame_probe.probe_bytes(cbf_bytes(3)).facts["wavelength_A"] == 0.9795
+
+
 def test_facts_of_an_smv():
     facts = frame_probe.probe_bytes(smv_bytes()).facts
     assert facts["date"] == "2007-06-26T09:43:09"

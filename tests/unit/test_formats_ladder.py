@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from format_files import stat_of
 
 from depositd.formats.ladder import Findings, Shortfall, broken_sentence, decide
-from depositd.model import Dataset, FileKind, Probe, Quiet, Terms, VerdictKind
+from depositd.model import Dataset, FileKind, Part, Probe, Quiet, Terms, VerdictKind
 
 PLAIN = Dataset("d", "file", "", "d", "d", (stat_of("d"),))
 DONE = "*.done"
@@ -89,3 +91,165 @@ def test_broken_files_are_counted_and_the_first_is_named():
     assert broken_sentence(files, {"a/x": Probe(), "a/y": Probe()}) is None
     probes = {"a/x": Probe(), "a/y": Probe("is empty"), "a/z": Probe("is empty")}
     assert broken_sentence(files, probes) == "y is empty (and 1 more file)"
+
+
+# the rungs
+
+
+RUNGS = (
+    "an explicit flag",
+    "index and data agree",
+    "the expected count",
+    "no open writer",
+    "a newer dataset of the same instrument",
+    "nothing changes",
+)
+LACKS = found(shortfall=Shortfall(VerdictKind.GAPPED, "frame 3 is missing", 90))
+LINK = Dataset("d", "f", "", "d", "d", (stat_of("a/x", kind=FileKind.SYMLINK),))
+
+
+@pytest.mark.parametrize(
+    ("findings", "quiet", "terms", "dataset"),
+    [
+        (found(), Quiet(5, 5), {}, PLAIN),
+        (found(), Quiet(99, 99), {}, PLAIN),
+        (found(proven=True), Quiet(99, 99), {}, PLAIN),
+        (found(unread=2), Quiet(99, 99), {}, PLAIN),
+        (found(), Quiet(99, 99, open_name="d", writers_asked=True), {}, PLAIN),
+        (found(), Quiet(9999, 9999, open_name="d", writers_asked=True), {}, PLAIN),
+        (LACKS, Quiet(5, 5), {}, PLAIN),
+        (LACKS, Quiet(99, 99), {}, PLAIN),
+        (found(shortfall=Shortfall(VerdictKind.CORRUPT, "c")), Quiet(99, 99), {}, PLAIN),
+        (found(), Quiet(9999, 9999), {"marker_pattern": DONE}, PLAIN),
+        (found(), Quiet(99, 99), {}, LINK),
+    ],
+)
+def test_every_verdict_has_six_rungs_each_with_its_finding(findings, quiet, terms, dataset):
+    verdict_ = decide(dataset, findings, quiet, Terms(30.0, **terms))
+    assert tuple(rung.asks for rung in verdict_.ladder) == RUNGS
+    assert all(rung.finding for rung in verdict_.ladder)
+    assert (verdict_.kind is VerdictKind.GROWING) == bool(verdict_.awaits) == (verdict_.recheck_s is not None)
+
+
+def rung(verdict_, number):
+    return verdict_.ladder[number - 1].finding
+
+
+def test_the_rungs_say_what_the_format_found():
+    said = found(flag="Finnigan says done", agreement="all 3 agree", count="3 of 3 frames", proven=True)
+    judged = verdict(said, 41)
+    assert [rung(judged, n) for n in (1, 2, 3, 6)] == [
+        "Finnigan says done",
+        "all 3 agree",
+        "3 of 3 frames",
+        "quiet for 41 s (needs 30 s)",
+    ]
+    assert rung(verdict(said, 41, marker_pattern=DONE, marker_present=True), 1) == (
+        "the marker *.done is there; Finnigan says done"
+    )
+    assert rung(verdict(found(), 41, marker_pattern=DONE), 1) == "the marker *.done is not there yet"
+
+
+# what is awaited
+
+
+def test_what_would_end_the_wait_is_named_and_when_the_verdict_can_change():
+    judged = verdict(found(awaits="797 more frames", quiet_s=100), 41, marker_pattern=DONE, expected_frames=1800)
+    assert judged.awaits == "797 more frames, a file matching *.done, or 59 min more without any change"
+    assert judged.recheck_s == pytest.approx(3559)
+    assert verdict(found(), 12).awaits == "18 s more without any change"
+    assert verdict(found(unread=1), 12).awaits == "headers that can be read"
+    assert verdict(found(), 30).awaits == ""
+
+
+def test_a_marker_that_is_there_is_not_awaited():
+    judged = verdict(found(quiet_s=500), 5, marker_pattern=DONE, marker_present=True)
+    assert judged.awaits == "25 s more without any change"
+
+
+# an open writer
+
+
+def with_writer(quiet_s, findings=None, dataset=PLAIN, **terms):
+    quiet = Quiet(quiet_s, quiet_s, open_name="x\n.raw", writers_asked=True)
+    return decide(dataset, findings or found(), quiet, Terms(**{"settle_s": 30.0} | terms))
+
+
+def test_what_a_program_holds_open_for_writing_is_growing():
+    judged = with_writer(99)
+    assert judged.kind is VerdictKind.GROWING
+    assert judged.evidence == ("3 frames", "x\\n.raw is open for writing", "last write 99 s ago")
+    assert judged.awaits == "that its writer closes it, or 58 min more without any change"
+    assert judged.recheck_s == 30.0
+    assert rung(judged, 4) == "x\\n.raw is open for writing"
+    assert rung(judged, 6) == "quiet for 99 s (needs 1 h)"
+
+
+def test_after_an_hour_of_silence_an_open_writer_is_said_and_not_waited_for():
+    last = with_writer(3599.5)
+    assert (last.kind, last.recheck_s) == (VerdictKind.GROWING, 0.5)
+    judged = with_writer(3600)
+    assert (judged.kind, judged.by_quiescence) == (VerdictKind.COMPLETE, True)
+    assert "x\\n.raw is open for writing, but nothing was written to it for 1 h" in judged.evidence
+    assert "complete by quiescence: quiet for 1 h (needs 1 h)" in judged.evidence
+
+
+def test_a_quiet_time_longer_than_an_hour_is_waited_out_with_an_open_writer_too():
+    assert with_writer(7199, settle_s=7200.0).kind is VerdictKind.GROWING
+    assert with_writer(7200, settle_s=7200.0).kind is VerdictKind.COMPLETE
+    assert with_writer(7199, found(quiet_s=7200)).kind is VerdictKind.GROWING
+
+
+def test_an_open_writer_of_what_is_no_regular_file_is_not_waited_for():
+    assert with_writer(30, dataset=LINK).kind is VerdictKind.CORRUPT
+
+
+def test_a_settle_time_of_zero_does_not_ask_for_an_open_writer_without_pause():
+    assert with_writer(99, settle_s=0.0).recheck_s == 1.0
+
+
+def test_whether_writers_could_be_asked_is_said():
+    assert rung(verdict(found(), 41), 4).startswith("not asked")
+    asked = decide(PLAIN, found(), Quiet(41, 41, writers_asked=True), Terms(30.0))
+    assert rung(asked, 4).startswith("none on this machine")
+
+
+# a newer dataset
+
+
+def test_a_newer_dataset_ends_the_wait_only_where_the_format_says_so():
+    quiet = Quiet(60, 60, next_name="next\x1b")
+    slow = found(quiet_s=3600, ends_with_next=True)
+    ended = decide(PLAIN, slow, quiet, Terms(30.0))
+    assert ended.kind is VerdictKind.COMPLETE
+    assert not ended.by_quiescence
+    assert "next\\x1b has begun on the same instrument" in ended.evidence
+    assert rung(ended, 5) == "next\\x1b has begun"
+    not_settled = decide(PLAIN, slow, quiet, Terms(61.0))
+    assert (not_settled.kind, not_settled.recheck_s) == (VerdictKind.GROWING, pytest.approx(1))
+    waiting = decide(PLAIN, found(quiet_s=3600), quiet, Terms(30.0))
+    assert waiting.kind is VerdictKind.GROWING
+    assert "would prove nothing" in rung(waiting, 5)
+    assert decide(PLAIN, slow, Quiet(60, 60), Terms(30.0)).kind is VerdictKind.GROWING
+
+
+def test_a_newer_dataset_does_not_stand_in_for_a_marker():
+    followed = decide(PLAIN, found(ends_with_next=True), Quiet(60, 60, next_name="n"), Terms(30.0, marker_pattern=DONE))
+    assert followed.kind is VerdictKind.GROWING
+
+
+# parts and the learnt cadence
+
+
+def test_a_part_says_why_it_is_one_in_every_verdict():
+    part = replace(PLAIN, part=Part("the wavelength is 1 Å here"))
+    for quiet_s in (5, 99):
+        for findings in (found(), found(proven=True), found(unread=1), LACKS):
+            assert "the wavelength is 1 Å here" in verdict(findings, quiet_s, dataset=part).evidence
+
+
+def test_the_learnt_cadence_is_said_wherever_time_decides():
+    learnt = {"learnt": "learnt cadence 0.1 s"}
+    assert verdict(found(**learnt), 41).evidence[-1] == "learnt cadence 0.1 s"
+    assert verdict(found(**learnt), 5).evidence[-1] == "learnt cadence 0.1 s"
+    assert "learnt cadence 0.1 s" not in verdict(found(proven=True, **learnt), 41).evidence

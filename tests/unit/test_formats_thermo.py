@@ -1,9 +1,12 @@
+import struct
+import time
+
 import pytest
 from format_files import listing_of, stat_of, thermo_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depositd.formats import FORMATS, group
+from depositd.formats import FORMATS, group, thermo_records
 from depositd.formats.thermo_raw import probe_header
 from depositd.model import Listing, Quiet, Terms, VerdictKind
 
@@ -75,7 +78,8 @@ def blank(content, start, count):
     return content[:start] + bytes(count) + content[start + count :]
 
 
-LONG_TAIL = thermo_bytes() + b"\2" * 20_000
+SCANS = 33
+LONG_TAIL = thermo_bytes() + b"\2" * 606 * SCANS
 RUN_HEADER_AT = len(thermo_bytes()) - 800 - 7600
 
 
@@ -84,7 +88,7 @@ RUN_HEADER_AT = len(thermo_bytes()) - 800 - 7600
     [
         (thermo_bytes(run_header=0), "has no run header yet"),
         (thermo_bytes(run_header=10**9), "bytes early"),
-        (thermo_bytes()[:RUN_HEADER_AT], "ends 1 byte early"),
+        (thermo_bytes()[:RUN_HEADER_AT], "ends at least 1 byte early"),
         (thermo_bytes()[:1500], "ends inside its header"),
         (thermo_bytes()[:7], "ends inside its signature"),
         (thermo_bytes(scans=(0, 0)), "counts no scan in its run header"),
@@ -94,7 +98,7 @@ RUN_HEADER_AT = len(thermo_bytes()) - 800 - 7600
         (blank(LONG_TAIL, RUN_HEADER_AT, 7600), f"zeros where its run header belongs (byte {RUN_HEADER_AT:,})"),
         (
             blank(LONG_TAIL, RUN_HEADER_AT + 7600, 5000),
-            f"zeros where its run header points (byte {len(LONG_TAIL) - 20_800:,})",
+            f"zeros where its run header points (byte {RUN_HEADER_AT + 7600:,})",
         ),
     ],
 )
@@ -103,6 +107,69 @@ def test_a_file_that_lacks_what_its_header_tells_of_is_truncated(content, said):
     judged = judge(content, 30)
     assert judged.kind is VerdictKind.TRUNCATED
     assert said in judged.sentence
+
+
+@pytest.mark.parametrize("version", [57, 63])
+def test_a_file_that_ends_inside_its_scans_parameters_is_waited_for_and_then_truncated(version):
+    content = thermo_bytes(version=version)
+    for lacking in range(1, SCANS):
+        assert judge(content[:-lacking], 3599).kind is VerdictKind.GROWING
+        judged = judge(content[:-lacking], 3600)
+        assert judged.kind is VerdictKind.TRUNCATED
+        found = f"{400 - lacking} bytes are no whole records of 33 scans"
+        assert f"100225.raw ends inside its scans' parameters: {found}" in judged.evidence
+    assert "which ends where a scan's record does" in judge(content, 30).ladder[1].finding
+
+
+def test_of_a_version_without_a_file_to_check_it_is_said_that_nothing_tells_its_end():
+    judged = judge(thermo_bytes(version=66)[:-1], 30)
+    assert judged.kind is VerdictKind.COMPLETE
+    assert judged.ladder[1].finding.endswith("begins inside the file; where it ends, nothing says")
+
+
+def description(*kinds):
+    fields = b"".join(struct.pack("<3I", kind, size, 4) + "AGC:".encode("utf-16-le") for kind, size in kinds)
+    return struct.pack("<I", len(kinds)) + fields
+
+
+def test_the_length_of_a_record_is_what_its_description_says():
+    kinds = [(3, 1), (10, 2), (11, 4), (0, 0), (12, 7), (13, 7), (6, 0)]
+    raw = b"\7" * 99 + description((1, 1), (1, 1)) + description(*kinds) + bytes(99) + description(*[(11, 0)] * 9)
+    assert thermo_records.described_lengths(raw) == {1 + 4 + 8 + 0 + 7 + 14 + 2, 72}
+    assert thermo_records.described_lengths(raw[: 99 + 100]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("found_bytes", "lengths", "cut"),
+    [
+        (4 + 33 * 279, {279, 3222}, False),
+        (4 + 33 * 278, {279, 3222}, True),
+        (4 + 33 * 278, set(), False),
+        (4 + 33 * 279 - 1, {279}, True),
+        (4, set(), True),
+        (0, set(), True),
+    ],
+)
+def test_records_end_where_their_description_and_their_number_say(found_bytes, lengths, cut):
+    assert thermo_records.ends_in_record(found_bytes, 33, frozenset(lengths)) is cut
+
+
+@pytest.mark.parametrize("raw", [bytes(1 << 20), b"\xff\3\0\0" + bytes(12), b"\5\0\0\0" * (1 << 18)])
+def test_whatever_is_searched_for_descriptions_takes_little_time(raw):
+    began_s = time.process_time()
+    thermo_records.described_lengths(raw)
+    thermo_records.described_lengths((b"\xff\3\0\0" + (b"\1\0\0\0" + bytes(8)) * 800) * 100)
+    assert time.process_time() - began_s < 1.0
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["100225.raw", "small.RAW"])
+def test_no_cut_of_a_real_file_is_complete(real_data, name):
+    content = (real_data / "thermo" / name).read_bytes()
+    assert judge(content, 30).kind is VerdictKind.COMPLETE
+    lacking = [1, 2, 4, 5, *range(7, 30_000, 397), len(content) // 1000, len(content) // 100, len(content) // 10]
+    kinds = {judge(content[:-count], 1e6).kind for count in lacking}
+    assert kinds == {VerdictKind.TRUNCATED}
 
 
 @pytest.mark.parametrize("version", [57, 66])

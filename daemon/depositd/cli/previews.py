@@ -50,7 +50,8 @@ def _dataset_of(config: Config, journal: Journal, record: DatasetRecord) -> Data
     """Return a dataset with its files: those that it ended with, or those that are there while it grows."""
     files = journal.datasets.files(record.id)
     if files and record.state is not DatasetState.GROWING:
-        return Dataset(record.name, record.format, record.directory, record.key, record.relative_path, files)
+        path = record.path[len(record.root) :].lstrip("/")
+        return Dataset(record.name, record.format, record.directory, record.key, path, files)
     found = _found_again(config, record)
     if found is None:
         raise NoPicture(

@@ -3,7 +3,7 @@
 A format is one file and one line in :data:`FORMATS`.
 
 Bruker's and Agilent's directories both end in ``.d``: what lies in one decides.  Under ``auto`` one that shows neither
-kind of data yet is ``bruker-d``, where it waits for them in sight, and is Agilent's from the moment that it shows them.
+kind of data is left out until it does, which takes a real acquisition moments: what it is called never changes.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ FORMATS: dict[str, Format] = {
 AUTO: tuple[str, ...] = ("waters-raw", "bruker-d", "agilent-d", "eiger", "thermo-raw", "sciex", "frames")
 """The order in which ``format: auto`` asks; what one format takes is not offered to the next."""
 
+_AUTO = {**FORMATS, "bruker-d": BrukerD(recognised_only=True)}
+
 
 def claims(directory: str, format_name: str) -> bool:
     """Say whether a directory is a dataset by itself for a format or ``auto``; raises KeyError for unknown names."""
@@ -68,4 +70,4 @@ def group(listing: Listing, format_name: str) -> list[Dataset]:
 
 
 def _asked(format_name: str) -> tuple[Format, ...]:
-    return tuple(FORMATS[name] for name in AUTO) if format_name == "auto" else (FORMATS[format_name],)
+    return tuple(_AUTO[name] for name in AUTO) if format_name == "auto" else (FORMATS[format_name],)

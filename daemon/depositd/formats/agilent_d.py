@@ -1,9 +1,13 @@
 """Agilent ``.d`` directories: MassHunter says itself when an acquisition has ended; its table of scans must agree.
 
 Proven whole: ``AcqData/Contents.xml`` has ``AcqStatus`` 2, every record of ``MSScan.bin`` lies inside ``MSPeak.bin`` or
-``MSProfile.bin``, and there are as many as ``MSTS.xml`` tells, where there is one.  A ChemStation directory
-(``data.ms`` or ``*.ch`` without ``AcqData``) says nothing: it ends by quiescence, and the verdict says so.  File names
-are case-insensitive.
+``MSProfile.bin``, and there are as many as ``MSTS.xml`` tells, where there is one.
+
+``AcqStatus`` 2 alone proves nothing: a program that copies a directory can bring that small file first.  Such a run
+ends by an hour of quiescence, and the verdict says so, where there is no ``MSScan.bin`` (other detectors alone), where
+its records cannot be checked (``MSScan.xsd`` is not there, or declares something else), or where half of what another
+detector writes is missing (``FID1.cd`` without ``FID1.cg``).  So does a ChemStation directory (``data.ms`` or ``*.ch``
+without ``AcqData``), which says nothing of itself.  File names are case-insensitive.
 """
 
 from __future__ import annotations
@@ -16,22 +20,26 @@ from depositd.formats import agilent_files, facts
 from depositd.formats.base import About, Defaults
 from depositd.formats.ladder import LONG_QUIET_S, Findings, Shortfall, count_unread, decide
 from depositd.formats.reading import ReadAt, guarded, probe_file, reader
-from depositd.formats.trees import broken, dataset_of, facts_of, has_suffix, members_of
+from depositd.formats.trees import WAITS, broken, dataset_of, facts_of, has_suffix, members_of
 from depositd.model import Dataset, FileStat, Listing, Metadata, Probe, Quiet, Terms, Verdict, VerdictKind
 from depositd.units import printable, show_count, show_size
 
 _ACQDATA = "acqdata"
 _CONTENTS = "acqdata/contents.xml"
 _SCANS = "acqdata/msscan.bin"
+_SCHEMA = "acqdata/msscan.xsd"
 _SEGMENTS = "acqdata/msts.xml"
 _SAMPLE = "acqdata/sample_info.xml"
 _DEVICES = "acqdata/devices.xml"
 _SPECTRA = ("acqdata/mspeak.bin", "acqdata/msprofile.bin")
 _OTHER_DATA = (".cd", ".cg", ".sd", ".sp")
 """Suffixes of chromatograms and spectra of other detectors in ``AcqData``."""
+_HALVES = {".cd": ".cg", ".cg": ".cd", ".sd": ".sp", ".sp": ".sd"}
+"""What describes the data of such a detector, and the data, by each other's suffix."""
 
 _CHEMSTATION_SUFFIXES = (".ms", ".ch", ".uv")
 _CHEMSTATION_NAMES = frozenset({"runstart.txt", "pre_post.ini", "acqmeth.txt", "gc.ini", "acq.macaml"})
+_SAYS_NOTHING = "no AcqData: nothing in a ChemStation directory says when it is whole"
 _STALLED_S = 600.0
 _PARSERS: dict[str, Callable[[ReadAt, int], Probe]] = {
     "contents.xml": agilent_files.contents_facts,
@@ -51,7 +59,8 @@ class AgilentD(Defaults):
         About(
             "Agilent .d (MassHunter)",
             "one directory with all below it",
-            "AcqStatus 2 in AcqData/Contents.xml, and every scan of MSScan.bin lies inside the data",
+            "AcqStatus 2 in AcqData/Contents.xml, and every scan of MSScan.bin lies inside the data; "
+            "without an MSScan.bin that can be checked: AcqStatus 2 and quiescence of an hour",
             ("instrument", "instrument_serial", "sample", "date", "run_time_min"),
         ),
         About("Agilent .d (ChemStation)", "one directory with all below it", "a marker, else quiescence of an hour"),
@@ -106,15 +115,19 @@ def _parser(path: str, stat: FileStat) -> Callable[[ReadAt, int], Probe] | None:
 
 
 def _scans(path: str, read_at: ReadAt, size_bytes: int) -> Probe:
-    """Read a table of scans by the layout that lies beside it; without one it is read again at the next look."""
+    """Read a table of scans by the layout that lies beside it; without one it is read again at each look."""
     text = probe_file(path[: -len("bin")] + "xsd", lambda fd, _size: _schema(reader(fd)))
     if "schema" not in text.facts:
-        return Probe(retry=True, facts={"unknown": f"MSScan.xsd {text.problem}"})
+        return _unchecked(f"MSScan.xsd {text.problem}")
     try:
         layout = agilent_files.parse_layout(text.facts["schema"])
         return Probe(facts=agilent_files.scan_facts(read_at, size_bytes, layout))
     except agilent_files.Unknown as unknown:
-        return Probe(retry=True, facts={"unknown": str(unknown)})
+        return _unchecked(str(unknown))
+
+
+def _unchecked(why: str) -> Probe:
+    return Probe("cannot be checked", retry=True, facts={"unknown": why, WAITS: True})
 
 
 def _schema(read_at: ReadAt) -> Probe:
@@ -130,9 +143,10 @@ def _findings(dataset: Dataset, probes: Mapping[str, Probe]) -> Findings:
     else:
         shortfall = shortfall or _empty_data(members)
     scans = facts_of(members.get(_SCANS), probes)
-    proven = by_masshunter and shortfall is None
+    doubts = tuple(_doubts(members, scans)) if by_masshunter else (_SAYS_NOTHING,)
+    proven = shortfall is None and not doubts
     return Findings(
-        (*_counted(dataset, scans), *_remarks(by_masshunter, scans)),
+        (*_counted(dataset, scans), *(doubts if shortfall is None else ())),
         proven=proven,
         shortfall=shortfall,
         quiet_s=0.0 if proven else LONG_QUIET_S,
@@ -140,6 +154,7 @@ def _findings(dataset: Dataset, probes: Mapping[str, Probe]) -> Findings:
         flag=_flag(facts_of(members.get(_CONTENTS), probes)),
         agreement=_agreement(members, scans),
         count=_count(members, probes),
+        awaits="MSScan.xsd, which describes its scans" if _SCANS in members and _SCHEMA not in members else "",
     )
 
 
@@ -147,11 +162,19 @@ def _counted(dataset: Dataset, scans: Mapping[str, Any]) -> Iterable[str]:
     yield show_count(scans["records"], "scan") if "records" in scans else show_size(dataset.size_bytes)
 
 
-def _remarks(by_masshunter: bool, scans: Mapping[str, Any]) -> Iterable[str]:
-    if "unknown" in scans:
-        yield f"its scans cannot be checked: {printable(str(scans['unknown']), 160)}"
-    if not by_masshunter:
-        yield "no AcqData: nothing in a ChemStation directory says when it is whole"
+def _doubts(members: Mapping[str, FileStat], scans: Mapping[str, Any]) -> Iterable[str]:
+    """Say why the status of an acquisition does not prove that its data are there."""
+    if _SCANS not in members:
+        yield "no MSScan.bin: nothing says how long the data of other detectors must be"
+    elif _SCHEMA not in members:
+        yield "its scans cannot be checked: MSScan.xsd is missing"
+    elif "last_end" not in scans:
+        yield f"its scans cannot be checked: {printable(str(scans.get('unknown', 'they were not read')), 160)}"
+    for name, file in members.items():
+        stem, dot, suffix = name.rpartition(".")
+        half = _HALVES.get(dot + suffix)
+        if half and name.startswith(_ACQDATA + "/") and stem + half not in members:
+            yield f"{printable(file.name)} is there without its {half}"
 
 
 def _flag(contents: Mapping[str, Any]) -> str:

@@ -136,6 +136,8 @@ def profile_facts(read_at: ReadAt, size_bytes: int) -> Probe:
 
 def parse_layout(schema: str) -> Layout:
     """Return the layout that an ``MSScan.xsd`` declares; raises Unknown where it declares another kind of record."""
+    if not re.search(r"</(?:\w{1,8}:)?schema>\s*\Z", schema[-200:], re.ASCII):
+        raise Unknown("its MSScan.xsd ends before its end")
     types = _declared_types(_without_comments(schema))
     scan = "".join(_codes(types.get("ScanRecordType", ()), skip="SpectrumParamsType"))
     spectrum = "".join(_codes(types.get("SpectrumParamsType", ())))

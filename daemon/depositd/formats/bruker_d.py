@@ -5,8 +5,9 @@ Proven whole: no journal of SQLite's lies beside the index, and ``analysis.tdf_b
 checked: those end by quiescence, and the verdict says so.  ``ClosedProperly`` in the index is believed where it says
 no; what it says while an instrument writes was not seen.
 
-Agilent's directories have the same suffix.  What lies in one decides: Bruker's data are named ``analysis.*``.  A
-directory that shows neither is taken here too, so that it is not lost from sight, and waits for its data.
+Agilent's directories have the same suffix.  What lies in one decides: Bruker's data are named ``analysis.*``.  Where
+the rule says ``bruker-d``, a directory that shows neither is taken too, so that it is not lost from sight, and waits
+for its data; under ``auto`` it is nobody's until one format recognises it (``/etc/conf.d`` is no acquisition).
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ _TOLERANCE = 0.001
 
 
 class BrukerD(Defaults):
-    """One Bruker ``.d`` directory with everything below it."""
+    """One Bruker ``.d`` directory with everything below it.
+
+    With ``recognised_only`` a directory is taken once it holds Bruker's data, and not while it holds nobody's.
+    """
 
     name = "bruker-d"
     about = (
@@ -56,6 +60,9 @@ class BrukerD(Defaults):
         ),
     )
 
+    def __init__(self, *, recognised_only: bool = False) -> None:
+        self._recognised_only = recognised_only
+
     def claims(self, directory: str) -> bool:
         """Say whether a directory's name ends in ``.d``."""
         return has_suffix(directory, ".d")
@@ -63,8 +70,11 @@ class BrukerD(Defaults):
     def group(self, listing: Listing) -> Iterable[Dataset]:
         """Return one dataset for each ``.d`` tree that holds Bruker's data, or nobody's yet."""
         for directory, files in listing.trees.items():
-            if files and self.claims(directory) and (is_bruker(directory, files) or not is_agilent(directory, files)):
+            if files and self.claims(directory) and self._takes(directory, files):
                 yield dataset_of(directory, tuple(files), self.name)
+
+    def _takes(self, directory: str, files: Iterable[FileStat]) -> bool:
+        return is_bruker(directory, files) or not (self._recognised_only or is_agilent(directory, files))
 
     def probe(self, path: str, stat: FileStat) -> Probe | None:
         """Read the index, and in the data the frame that it names last; other files are only opened."""

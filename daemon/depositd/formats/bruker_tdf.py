@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from depositd.formats import facts
 from depositd.formats.reading import Malformed, ReadAt, ends_early, hole_bytes, probe_file, reader
-from depositd.formats.trees import UNFINISHED
+from depositd.formats.trees import UNFINISHED, WAITS
 from depositd.model import Probe
 from depositd.units import printable
 
@@ -81,14 +81,17 @@ def probe_index(path: str, monotonic: Monotonic = time.monotonic) -> Probe:
 
 
 def probe_data(path: str, monotonic: Monotonic = time.monotonic) -> Probe:
-    """Return what an index says beside this ``analysis.tdf_bin``; a problem of the index is not one of the data."""
+    """Return what an index says beside this ``analysis.tdf_bin``; a problem of the index is not one of the data.
+
+    What stands in the way of the index stands in the way of the data too: one of the two must be read once it is gone.
+    """
     opened = probe_file(
         path, lambda _descriptor, size: Probe() if size else Probe("is empty", True, {UNFINISHED: True})
     )
     if opened.problem is not None:
         return opened
     pair = probe_index(path.removesuffix(DATA_SUFFIX), monotonic)
-    return pair if pair.problem is None else Probe()
+    return pair if pair.problem is None or pair.facts.get(WAITS) else Probe()
 
 
 def probe_metadata(path: str, monotonic: Monotonic = time.monotonic) -> Probe:
@@ -97,7 +100,7 @@ def probe_metadata(path: str, monotonic: Monotonic = time.monotonic) -> Probe:
     def read(descriptor: int, size_bytes: int) -> Probe:
         wal_mode = check_database(reader(descriptor), size_bytes)
         if _has_journal(path):
-            return Probe(retry=True)
+            return _waiting(wal_mode)
         try:
             with _opened(path, monotonic) as connection:
                 return Probe(facts={"wal_mode": wal_mode, **_metadata(connection)})
@@ -161,8 +164,10 @@ def last_frame(read_at: ReadAt, size_bytes: int, offset: int) -> dict[str, Any]:
 
 def _probe_pair(path: str, read_at: ReadAt, size_bytes: int, monotonic: Monotonic) -> Probe:
     wal_mode = check_database(read_at, size_bytes)
+    if _has_journal(path):
+        return _waiting(wal_mode)
     before = _seen(path)
-    if before is None or _has_journal(path):
+    if before is None:  # data that come are read themselves, and this with them
         return Probe(retry=True, facts={"wal_mode": wal_mode})
     again = False
     try:
@@ -179,10 +184,15 @@ def _probe_pair(path: str, read_at: ReadAt, size_bytes: int, monotonic: Monotoni
         )
         said |= data.facts
     if _has_journal(path) or _seen(path) != before:
-        return Probe(retry=True, facts={"wal_mode": wal_mode})
+        return _waiting(wal_mode)
     # a hole can be filled through a memory map, which the time of the last write shows only late
     again = again or bool(said.get("holes_bytes"))
     return Probe(None, again, said | {"wal_mode": wal_mode, "seen": list(before)})
+
+
+def _waiting(wal_mode: bool) -> Probe:
+    """Return the probe of an index that is not opened now: a writer's files lie beside it, or its data just changed."""
+    return Probe("is not read while it is being written", retry=True, facts={"wal_mode": wal_mode, WAITS: True})
 
 
 def _unfinished(problem: str) -> Malformed:

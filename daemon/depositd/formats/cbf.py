@@ -10,9 +10,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from depositd.formats import facts, mini_header
+from depositd.formats import facts, imgcif, mini_header
 from depositd.formats.base import About
 from depositd.formats.image import GROUPING, ImageHeader, Kind, ends_inside_header, opens_with
 from depositd.formats.reading import Malformed, ReadAt
@@ -26,17 +27,9 @@ _CLOSING = b"--CIF-BINARY-FORMAT-SECTION----"
 _LONGEST_PADDING_BYTES = 1 << 16
 _UNTOLD_PADDING_BYTES = 8192
 
-_MIME = re.compile(rb"^(X-Binary-[A-Za-z-]+|Content-MD5): *([^\r\n]*)", re.MULTILINE)
-_FULL = {
-    "_diffrn_radiation_wavelength.wavelength": "Wavelength",
-    "_diffrn_detector.type": "Detector",
-    "_diffrn_source.type": "header_beamline",
-    "_diffrn_scan_frame.date": "date",
-    "_diffrn_scan_frame.integration_time": "Exposure_time",
-}
-_CIF_LOOP = re.compile(r"^loop_[ \t]*\r?\n((?:_[^\r\n]{1,80}\r?\n){1,40})([^_\r\n][^\r\n]{0,500})", re.MULTILINE)
-_CIF_ITEM = re.compile(r"^(_[\w.]{1,80})[ \t]+([^\r\n]{1,200})", re.MULTILINE)
-_CIF_WORD = re.compile(r"'([^']*)'|\"([^\"]*)\"|(\S+)")
+# a literal line break and no "^", as in mini_header
+_MIME = re.compile(rb"\n(X-Binary-Size(?:-[A-Za-z-]+)?|Content-MD5): *([^\r\n]*)")
+Mime = Mapping[bytes, bytes]
 
 
 def parse(head: bytes, read_at: ReadAt) -> ImageHeader:
@@ -50,12 +43,12 @@ def parse(head: bytes, read_at: ReadAt) -> ImageHeader:
             raise Malformed(f"has no binary section in its first {LONGEST_HEADER_BYTES:,} bytes")
         raise ends_inside_header()
     mime = _mime(head[:start])
-    size_bytes = _count(mime, "X-Binary-Size")
+    size_bytes = _count(mime, b"X-Binary-Size")
     if size_bytes is None:
         raise Malformed("does not say X-Binary-Size")
-    padding = _count(mime, "X-Binary-Size-Padding") or 0
+    padding = _count(mime, b"X-Binary-Size-Padding") or 0
     return ImageHeader(
-        facts=facts.clean(_facts(head[:start], mime)),
+        facts=_facts(head[:start], mime),
         whole_bytes=start + len(_START) + size_bytes,
         closing=_CLOSING,
         closing_within=min(padding, _LONGEST_PADDING_BYTES) + _UNTOLD_PADDING_BYTES,
@@ -75,41 +68,25 @@ KIND = Kind(
 )
 
 
-def _mime(header: bytes) -> dict[str, str]:
-    section = header.rfind(_SECTION)
-    return {
-        key.decode("ascii"): value.decode("latin-1").strip() for key, value in _MIME.findall(header, max(section, 0))
-    }
+def _mime(header: bytes) -> Mime:
+    return dict(_MIME.findall(header, max(header.rfind(_SECTION), 0)))
 
 
-def _count(mime: dict[str, str], key: str) -> int | None:
-    text = mime.get(key, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+def _count(mime: Mime, key: bytes) -> int | None:
+    digits = mime.get(key, b"").strip()
+    return int(digits) if digits.isdigit() and len(digits) < 16 else None
 
 
-def _facts(header: bytes, mime: dict[str, str]) -> dict[str, Any]:
-    said = mini_header.read(header)
-    if not said.keys() - {"date"}:
-        said = _full(header)
-    return mini_header.facts_of(said) | {
-        "kind": "CBF",
-        "header_beamline": said.get("header_beamline"),
-        "width_px": _count(mime, "X-Binary-Size-Fastest-Dimension"),
-        "height_px": _count(mime, "X-Binary-Size-Second-Dimension"),
-    }
-
-
-def _full(header: bytes) -> dict[str, str]:
-    """Return what a full CBF says in single items and in the first row of each loop, by the mini header's keys."""
-    text = header.decode("latin-1")
-    items = {key: _words(value)[:1] for key, value in _CIF_ITEM.findall(text)}
-    for names, row in _CIF_LOOP.findall(text):
-        items |= {name: [word] for name, word in zip(names.split(), _words(row), strict=False)}
-    return {key: items[name][0] for name, key in _FULL.items() if items.get(name)}
-
-
-def _words(row: str) -> list[str]:
-    return ["".join(quoted) for quoted in _CIF_WORD.findall(row)]
+def _facts(header: bytes, mime: Mime) -> dict[str, Any]:
+    shape = (
+        ("kind", "CBF"),
+        ("width_px", _count(mime, b"X-Binary-Size-Fastest-Dimension")),
+        ("height_px", _count(mime, b"X-Binary-Size-Second-Dimension")),
+    )
+    lines = mini_header.read(header)
+    if mini_header.has_settings(lines):
+        return mini_header.facts_of(lines, shape)
+    return facts.clean(imgcif.facts_of(header.decode("latin-1")) | dict(shape))
 
 
 class BinaryDigest:
@@ -159,7 +136,7 @@ class BinaryDigest:
             return len(piece)
         self._reading_header = False
         mime = _mime(bytes(self._head[:start]))
-        self._expected = mime.get("Content-MD5", "")
-        self._left_bytes = _count(mime, "X-Binary-Size") or 0
+        self._expected = mime.get(b"Content-MD5", b"").decode("latin-1").strip()
+        self._left_bytes = _count(mime, b"X-Binary-Size") or 0
         self._head.clear()
         return start + len(_START) - known

@@ -20,6 +20,7 @@ from depositd.formats.eiger_names import Role, parse_name
 from depositd.formats.eiger_series import Series, series_of
 from depositd.formats.hdf5 import OPEN_FACT, probe_hdf5
 from depositd.formats.ladder import Findings, count_unread, decide
+from depositd.formats.names import ending_with
 from depositd.model import Dataset, FileStat, Frames, Listing, Metadata, Probe, Quiet, Terms, Verdict
 from depositd.units import printable, show_count
 
@@ -43,7 +44,7 @@ class Eiger(Defaults):
     def group(self, listing: Listing) -> Iterable[Dataset]:
         """Group files by the stem that their names share."""
         groups: dict[str, list[FileStat]] = defaultdict(list)
-        for file in listing.files:
+        for file in ending_with(listing.files, ".h5", ".nxs"):
             if (named := parse_name(file.name)) is not None:
                 groups[named.stem].append(file)
         for stem, files in groups.items():
@@ -75,12 +76,14 @@ def _picture(series: Series) -> dict[str, Any]:
 def _findings(series: Series) -> Findings:
     present, expected = series.present, series.expected
     missing, _total = eiger_checks.missing_images(series)
-    count = _count(present, expected)
+    count = eiger_checks.count_sentence(present, expected)
+    shortfall = eiger_checks.shortfall(series)
+    counted = () if shortfall is not None and shortfall.sentence == count else (count,)
     return Findings(
-        (count, *_remarks(series)),
+        (*counted, *_remarks(series)),
         Frames(present, expected, missing),
         proven=present == expected or (expected is None and present > 0 and "end_time" in series.header),
-        shortfall=eiger_checks.shortfall(series),
+        shortfall=shortfall,
         quiet_s=series.floor_s,
         unread=count_unread(series.dataset.files, series.probes),
         flag=_flag(series),
@@ -88,14 +91,6 @@ def _findings(series: Series) -> Findings:
         count=count if expected is not None else "",
         awaits=_awaits(series),
     )
-
-
-def _count(present: int, expected: int | None) -> str:
-    if expected is None:
-        return show_count(present, "frame")
-    if present > expected:
-        return f"{present:,} frames, {expected:,} expected: {show_count(present - expected, 'frame')} too many"
-    return f"{present:,} of {show_count(expected, 'frame')}"
 
 
 def _remarks(series: Series) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from depositd.formats.eiger_names import Role, parse_name, role_of
@@ -16,11 +17,21 @@ from depositd.units import printable, show_count, show_numbers
 
 
 def shortfall(series: Series) -> Shortfall | None:
-    """Return the first thing that is lacking, None where nothing is."""
+    """Return the first thing that is lacking, None where nothing is.
+
+    Where the master says that the acquisition has finished and every file is there and closed, nothing more is waited
+    for: no writer is left who could mend it.
+    """
     for check in _CHECKS:
         if (found := check(series)) is not None:
-            return found
+            return replace(found, after_s=0.0) if _has_finished(series) else found
     return None
+
+
+def _has_finished(series: Series) -> bool:
+    probes = [series.probes.get(file.path) for file in series.dataset.files]
+    closed = all(probe is not None and probe.problem is None for probe in probes)
+    return "end_time" in series.header and closed and not _absent_files(series)
 
 
 def _two_masters(series: Series) -> Shortfall | None:
@@ -110,11 +121,15 @@ def _sizes(series: Series, key: str) -> Iterator[tuple[str, Any]]:
             yield printable(data.file.name), data.said[key]
 
 
-def _absent(series: Series) -> Shortfall | None:
-    """Name linked files that are not there, a meta file too."""
+def _absent_files(series: Series) -> list[str]:
+    """Return linked files that are not there, a meta file too."""
     here = series.here
     absent = [link.path or link.said for link in series.absent]
-    absent += [link.said for link in series.also_links if link.path not in here and _is_own_meta(link, series)]
+    return absent + [link.said for link in series.also_links if link.path not in here and _is_own_meta(link, series)]
+
+
+def _absent(series: Series) -> Shortfall | None:
+    absent = _absent_files(series)
     if not absent:
         return None
     more = f" (and {show_count(len(absent) - 1, 'more file')})" if len(absent) > 1 else ""
@@ -128,19 +143,37 @@ def _is_own_meta(link: Link, series: Series) -> bool:
 
 
 def missing_images(series: Series) -> tuple[tuple[int, ...], int]:
-    """Return the image numbers that lie between those of the data files, where all files tell theirs, and how many."""
-    told = [data.said for data in series.counted]
-    if not told or not all({"image_low", "image_high"} <= said.keys() for said in told):
+    """Return the image numbers that lie between those of the data files, where all files tell theirs, and how many.
+
+    Where two files have the same images, all others of those expected are missing too.
+    """
+    told = series.images
+    if not told or len(told) < len(series.counted):
         return (), 0
+    ends = [(each.low, each.high) for each in told]
+    first = told[0].low
+    if series.twice and series.expected is not None:
+        first = min(first, 1)
+        ends.append((first + series.expected, 0))
     gaps: list[int] = []
-    total, last = 0, None
-    for low, high in sorted((int(said["image_low"]), int(said["image_high"])) for said in told):
-        if last is not None:
-            missing, count = missing_numbers([last, max(low, last + 1)])
-            gaps.extend(missing[: MOST_MISSING - len(gaps)])
-            total += count
-        last = high if last is None else max(high, last)
+    total, last = 0, first - 1
+    for low, high in ends:
+        missing, count = missing_numbers([last, max(low, last + 1)])
+        gaps.extend(missing[: MOST_MISSING - len(gaps)])
+        total += count
+        last = max(high, last)
     return tuple(gaps), total
+
+
+def _twice(series: Series) -> Shortfall | None:
+    """Refuse images that two data files say they have: one is a copy of the other, or of another series."""
+    if not series.twice:
+        return None
+    first, second = series.twice[0]
+    low, high = second.low, min(first.high, second.high)
+    images = f"image {low:,} is" if low == high else f"images {low:,}-{high:,} are"
+    names = " and ".join(sorted(printable(each.file.name) for each in (first, second)))
+    return Shortfall(VerdictKind.CORRUPT, f"{images} in two data files: {names}", series.floor_s)
 
 
 def _holes(series: Series) -> Shortfall | None:
@@ -160,6 +193,21 @@ def _holes(series: Series) -> Shortfall | None:
     return None
 
 
+def count_sentence(present: int, expected: int | None) -> str:
+    """Say how many frames there are of how many."""
+    if expected is None:
+        return show_count(present, "frame")
+    if present > expected:
+        return f"{present:,} frames, {expected:,} expected: {show_count(present - expected, 'frame')} too many"
+    return f"{present:,} of {show_count(expected, 'frame')}"
+
+
+def _too_many(series: Series) -> Shortfall | None:
+    if series.expected is None or series.present <= series.expected:
+        return None
+    return Shortfall(VerdictKind.CORRUPT, count_sentence(series.present, series.expected), series.floor_s)
+
+
 def _too_few(series: Series) -> Shortfall | None:
     if series.present == 0:
         return Shortfall(VerdictKind.ABORTED, "no frame was written", series.floor_s)
@@ -176,6 +224,8 @@ _CHECKS: tuple[Callable[[Series], Shortfall | None], ...] = (
     _broken,
     _no_master,
     _disagreement,
+    _twice,
+    _too_many,
     _absent,
     _holes,
     _too_few,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from depositd.formats.eiger_names import Role, parse_name
 from depositd.formats.ladder import LONG_QUIET_S
@@ -33,13 +33,22 @@ class DataFile:
     said: Mapping[str, Any]
 
 
+class Images(NamedTuple):
+    """The first and the last number of the images in a data file, as the file tells them."""
+
+    low: int
+    high: int
+    file: FileStat
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """What an Eiger dataset consists of.
 
     ``header`` are the masters' facts, those of ``_master.h5`` before those of ``.nxs``.  ``counted`` are the data files
-    whose frames count, ``spare`` those that no master links to and that nothing needs.  ``floor_s`` is the quiet after
-    which no further file will come.
+    whose frames count, ``spare`` those that no master links to and that nothing needs.  ``images`` are the numbers that
+    they tell, the lowest first, ``twice`` those pairs of them that have images in common; ``present`` counts each image
+    once.  ``floor_s`` is the quiet after which no further file will come.
     """
 
     dataset: Dataset
@@ -50,6 +59,8 @@ class Series:
     also_links: tuple[Link, ...]
     counted: tuple[DataFile, ...]
     spare: tuple[DataFile, ...]
+    images: tuple[Images, ...]
+    twice: tuple[tuple[Images, Images], ...]
     present: int
     expected: int | None
     floor_s: float
@@ -88,7 +99,10 @@ def series_of(dataset: Dataset, probes: Mapping[str, Probe], terms: Terms | None
     told = (header.get("expected_frames"), terms.expected_frames if terms else None)
     expected = max((count for count in told if count is not None), default=None)
     counted, spare = _split(data, links, own, expected)
-    present = own + _frames(counted)
+    images = _images(counted)
+    twice = _twice(images)
+    common = sum(min(one.high, other.high) - other.low + 1 for one, other in twice)
+    present = own + max(_frames(counted) - common, 0)
     return Series(
         dataset,
         probes,
@@ -98,6 +112,8 @@ def series_of(dataset: Dataset, probes: Mapping[str, Probe], terms: Terms | None
         _links(dataset, (*masters, *nexus), probes, "also_links"),
         counted,
         spare,
+        images,
+        twice,
         present,
         expected,
         _floor_s(header, counted, expected, terms.settle_s if terms else 0.0),
@@ -111,6 +127,23 @@ def _facts(file: FileStat, probes: Mapping[str, Probe]) -> Mapping[str, Any]:
 
 def _frames(files: tuple[DataFile, ...]) -> int:
     return sum(int(data.said.get("frames", 0)) for data in files)
+
+
+def _images(files: tuple[DataFile, ...]) -> tuple[Images, ...]:
+    told = (data for data in files if {"image_low", "image_high"} <= data.said.keys())
+    return tuple(sorted(Images(int(data.said["image_low"]), int(data.said["image_high"]), data.file) for data in told))
+
+
+def _twice(images: tuple[Images, ...]) -> tuple[tuple[Images, Images], ...]:
+    """Return each file's numbers with those of the one before it that reaches into them."""
+    pairs: list[tuple[Images, Images]] = []
+    farthest: Images | None = None
+    for each in images:
+        if farthest is not None and each.low <= farthest.high:
+            pairs.append((farthest, each))
+        if farthest is None or each.high > farthest.high:
+            farthest = each
+    return tuple(pairs)
 
 
 def _floor_s(header: Mapping[str, Any], counted: tuple[DataFile, ...], expected: int | None, settle_s: float) -> float:

@@ -36,6 +36,7 @@ import functools
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -102,26 +103,33 @@ class SharedFacts(Mapping[str, Any]):
     100,000 frames fits into memory and is compared setting by setting, not frame by frame.
     """
 
-    __slots__ = ("_own", "settings")
+    __slots__ = ("date", "frame_number", "settings", "start_angle_deg")
 
-    def __init__(self, settings: Mapping[str, Any], own: tuple[Any, ...]) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], date: str | None, start_angle_deg: float | None, frame_number: int | None
+    ) -> None:
         self.settings = settings
-        self._own = own
+        self.date = date
+        self.start_angle_deg = start_angle_deg
+        self.frame_number = frame_number
 
     def __getitem__(self, key: str) -> Any:
         if key in OWN:
-            value = self._own[OWN.index(key)]
+            value = getattr(self, key)
             if value is None:
                 raise KeyError(key)
             return value
         return self.settings[key]
 
     def __iter__(self) -> Iterator[str]:
-        yield from (key for key, value in zip(OWN, self._own, strict=True) if value is not None)
+        yield from (key for key in OWN if getattr(self, key) is not None)
         yield from self.settings
 
     def __len__(self) -> int:
-        return len(self.settings) + sum(value is not None for value in self._own)
+        return len(self.settings) + sum(getattr(self, key) is not None for key in OWN)
+
+    def __bool__(self) -> bool:
+        return bool(self.settings) or len(self) > 0
 
 
 OWN = ("date", "start_angle_deg", "frame_number")
@@ -131,12 +139,22 @@ OWN = ("date", "start_angle_deg", "frame_number")
 def shared(said: Mapping[str, Any]) -> SharedFacts:
     """Return one frame's facts with its settings shared with all frames that say the same."""
     settings = tuple(item for item in said.items() if item[0] not in OWN)
-    return SharedFacts(_settings(settings), tuple(said.get(key) for key in OWN))
+    return SharedFacts(_settings(settings), said.get("date"), said.get("start_angle_deg"), said.get("frame_number"))
+
+
+def date_of(said: Mapping[str, Any]) -> str | None:
+    """Return the date of a frame, quickly where its facts are shared ones."""
+    return said.date if type(said) is SharedFacts else said.get("date")
 
 
 @functools.lru_cache(maxsize=4096)
 def _settings(items: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
     return dict(items)
+
+
+def start_of(said: Mapping[str, Any]) -> float | None:
+    """Return the angle at which a frame begins, quickly where its facts are shared ones."""
+    return said.start_angle_deg if type(said) is SharedFacts else said.get("start_angle_deg")
 
 
 def metadata_of(facts: Mapping[str, Any]) -> Metadata:
@@ -177,6 +195,11 @@ def iso_date(text: str | None) -> str | None:
     """
     if not text:
         return None
+    if text[4:5] == "-" and text[10:11] == "T" and text[-1:].isdigit():  # most headers, and every frame has one
+        with suppress(ValueError):
+            plain = datetime.fromisoformat(text)
+            if plain.tzinfo is None and len(text) >= len("2011-07-14T12:45:19"):
+                return plain.isoformat(timespec="milliseconds" if "." in text else "seconds")
     if match := _YEAR_FIRST.search(text):
         year, month, day, hour, minute, second, fraction = match.groups()
     elif match := _YEAR_LAST.search(text):

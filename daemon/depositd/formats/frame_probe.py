@@ -8,16 +8,26 @@ else proves that its stream is whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import IO
+from collections.abc import Callable, Mapping
+from typing import IO, Any
 
 from depositd.formats import bruker_sfrm, cbf, mar345, marccd, oxford, raxis, smv, tiff
 from depositd.formats.base import ContentCheck
-from depositd.formats.image import ImageHeader
+from depositd.formats.image import NEVER_WRITTEN_BYTES, ImageHeader
 from depositd.formats.packed import PackedCheck, PackedFile
-from depositd.formats.reading import Malformed, ReadAt, ends_early, guarded, probe_file, reader
+from depositd.formats.reading import (
+    Malformed,
+    ReadAt,
+    ends_early,
+    guarded,
+    hole_bytes,
+    probe_file,
+    probe_opened,
+    reader,
+)
 from depositd.formats.unpackers import UNPACKERS
 from depositd.model import Probe
+from depositd.units import show_size
 
 KINDS = (cbf.KIND, smv.KIND, marccd.KIND, tiff.KIND, raxis.KIND, bruker_sfrm.KIND, oxford.KIND, mar345.KIND)
 """Every kind of image, asked in this order: what comes fastest first, and marCCD before the TIFF that it is as well."""
@@ -33,7 +43,7 @@ def probe_frame(path: str) -> Probe:
     compression = compression_of(path)
     if compression:
         return probe_file(path, lambda descriptor, _size: _probe_packed(descriptor, compression))
-    return probe_file(path, lambda descriptor, size: _probe(reader(descriptor), lambda: size))
+    return probe_opened(path, _probe_plain)
 
 
 def compression_of(name: str) -> str:
@@ -64,6 +74,11 @@ def probe_stream(stream: IO[bytes], compression: str, most_bytes: int = MOST_EXP
 
 
 def _probe(read_at: ReadAt, size_bytes: Callable[[], int]) -> Probe:
+    return Probe(facts=_whole(read_at, size_bytes).facts)
+
+
+def _whole(read_at: ReadAt, size_bytes: Callable[[], int]) -> ImageHeader:
+    """Return the header of a frame that is whole by its size and its closing mark; raises Malformed."""
     header = parse_head(read_at(0, HEAD_BYTES), read_at)
     window = read_at(header.whole_bytes, header.closing_within) if header.closing else b""
     size = size_bytes()
@@ -71,7 +86,28 @@ def _probe(read_at: ReadAt, size_bytes: Callable[[], int]) -> Probe:
         raise ends_early(size, header.whole_bytes, header.facts)
     if header.closing not in window:
         raise Malformed("ends without the closing line of its binary section", retry=True, facts=header.facts)
+    return header
+
+
+def _probe_plain(descriptor: int, status: os.stat_result) -> Probe:
+    size = status.st_size
+    header = _whole(reader(descriptor), lambda: size)
+    if status.st_blocks * 512 < size - NEVER_WRITTEN_BYTES and not header.closing:
+        _check_written(descriptor, size, header.facts)
     return Probe(facts=header.facts)
+
+
+def _check_written(descriptor: int, size_bytes: int, facts: Mapping[str, Any]) -> None:
+    """Raise Malformed where most of a frame is hole, since its size alone would pass for a whole one.
+
+    Only a hole is believed: file systems that compress or allocate late have fewer blocks than bytes, but no hole.  A
+    frame that ends with a closing mark is left to its checksum: packed, a dark image is mostly zeros, which a copying
+    program may leave out.
+    """
+    holes = hole_bytes(descriptor, size_bytes)
+    if 2 * holes > size_bytes:
+        unwritten = f"{show_size(holes)} of {show_size(size_bytes)} were never written"
+        raise Malformed(f"is sparse or preallocated: {unwritten}", retry=True, facts=facts)
 
 
 def _probe_packed(descriptor: int, compression: str) -> Probe:

@@ -5,8 +5,7 @@ Names
     split off; what outgrows its padding (``x_999``, ``x_1000``) stays in its series.  A bare numeric suffix
     (``name.0001``) is not taken for a frame: by name alone it cannot be told from a log or a volume of a split archive.
 More frames than expected
-    The series then is not what the rule described, so the count proves nothing about its end: it is complete
-    by quiescence, and the evidence says how many there are too many.
+    ``corrupt``: the series is not what the rule or its headers describe, and may be a mixture of two.
 Several datasets in one series
     See :mod:`depositd.formats.splitting`.  A disagreement that makes no datasets is ``corrupt``, naming both values and
     the frame: the diffraction server would refuse the archive as a mixture.
@@ -42,8 +41,10 @@ _NAME = re.compile(
     r"(?P<suffix>\.(?:cbf|img|osc|mccd|sfrm|rodhypix|tiff?|mar[0-9]{4})(?:\.(?:gz|bz2|xz|zst))?)",
     re.IGNORECASE | re.DOTALL,
 )
-_NUMBER = re.compile(r"([0-9]+)\.[^/0-9][^/.]*(?:\.[^/.]*)?$")
-"""The number at the end of a name that is known to be a frame's."""
+_NUMBER = re.compile(r"([0-9]+)\.[^/0-9][^/.]*(?:\.(?:gz|bz2|xz|zst))?$", re.IGNORECASE)
+"""The number at the end of a name that is known to be a frame's: of ``lyso2.native_0007.cbf`` it is 7."""
+_UNKNOWN_PACE_S = 120.0
+"""The quiet time of a frame whose header tells no exposure, until a second one tells the pace: a minute is usual."""
 _QUIET_PERIODS = 20
 
 
@@ -68,7 +69,7 @@ class FrameSeries(Defaults):
 
     def split(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Sequence[Dataset]:
         """Return the datasets that share the series, each with its frames in the order of their numbers."""
-        return splitting.pieces(dataset, map(_numbered, dataset.files), probes)
+        return splitting.pieces(dataset, _numbered(dataset.files), probes)
 
     def probe(self, path: str, stat: FileStat) -> Probe | None:
         """Read a frame's header and its end (of a compressed frame: all of it)."""
@@ -78,8 +79,8 @@ class FrameSeries(Defaults):
     def judge(self, dataset: Dataset, probes: Mapping[str, Probe], quiet: Quiet, terms: Terms) -> Verdict:
         """Judge by frames that are whole, numbers without gap, one geometry, the expected count, or quiescence."""
         present = len(dataset.files)
-        frames = [_numbered(file) for file in dataset.files]
-        numbers = series.unwrapped([frame.number for frame in frames], frames[0].width)
+        digits = _digits(dataset.files)
+        numbers = series.unwrapped([int(written) for written in digits], len(digits[0]))
         told = [
             (n, probe.facts)
             for n, file in zip(numbers, dataset.files, strict=True)
@@ -93,7 +94,11 @@ class FrameSeries(Defaults):
         quiet_s = _quiet_s(cadence_s, told)
         shortfall = (
             _remains(dataset, quiet_s)
-            or _corrupt(broken_sentence(dataset.files, probes) or _twice(frames) or series.disagreement(told), quiet_s)
+            or _corrupt(
+                broken_sentence(dataset.files, probes) or _twice(dataset.files, digits) or series.disagreement(told),
+                quiet_s,
+            )
+            or _too_many(present, expected, quiet_s)
             or _gapped(missing, missing_total, quiet_s)
             or _truncated(present, expected, numbers, quiet_s)
         )
@@ -129,10 +134,31 @@ class FrameSeries(Defaults):
         return frame_probe.content_check(name)
 
 
-def _numbered(file: FileStat) -> splitting.Numbered:
-    match = _NUMBER.search(file.path)
-    digits = match[1] if match else "0"
-    return splitting.Numbered(int(digits), len(digits), len(digits) > 1 and digits[0] == "0", file)
+def _digits(files: Sequence[FileStat]) -> list[str]:
+    """Return the number of each frame of one group as its name writes it.
+
+    They have prefix and suffix in common, so the place of the number in the first name is that in most others.
+    """
+    first = files[0].path
+    match = _NUMBER.search(first)
+    begin, behind = (match.start(1), len(first) - match.end(1)) if match else (0, 0)
+    head = first[:begin]
+    found = []
+    for file in files:
+        path = file.path
+        digits = path[begin : len(path) - behind]
+        if path[:begin] != head or not digits.isdecimal():
+            other = _NUMBER.search(path)  # gathered from another directory
+            digits = other[1] if other else "0"
+        found.append(digits)
+    return found
+
+
+def _numbered(files: Sequence[FileStat]) -> list[splitting.Numbered]:
+    return [
+        splitting.Numbered(int(digits), len(digits), len(digits) > 1 and digits[0] == "0", file)
+        for digits, file in zip(_digits(files), files, strict=True)
+    ]
 
 
 def _expected(told: Sequence[series.NumberedFacts], terms: Terms) -> int | None:
@@ -147,16 +173,18 @@ def _quiet_s(cadence_s: float | None, told: Sequence[series.NumberedFacts]) -> f
     distinct = {id(settings): settings for _n, said in told if (settings := series.settings_of(said))}
     periods = [said.get("frame_period_s") or said.get("exposure_s") or 0.0 for said in distinct.values()]
     believable = [period for period in periods if 0 < period <= series.LONGEST_INTERVAL_S]
+    if not believable and cadence_s is None:
+        return _UNKNOWN_PACE_S
     return _QUIET_PERIODS * max(max(believable, default=0.0), cadence_s or 0.0)
 
 
-def _twice(frames: Sequence[splitting.Numbered]) -> str | None:
+def _twice(files: Sequence[FileStat], digits: Sequence[str]) -> str | None:
     """Name a frame that is there twice, which happens where several directories are gathered."""
-    for before, after in itertools.pairwise(frames):
-        if before.number == after.number and before.width == after.width:
-            return (
-                f"frame {after.number} is there twice: {printable(before.file.path)} and {printable(after.file.path)}"
-            )
+    if len(set(digits)) == len(digits):
+        return None
+    for (before, file), (after, other) in itertools.pairwise(zip(digits, files, strict=True)):
+        if before == after:
+            return f"frame {int(after)} is there twice: {printable(file.path)} and {printable(other.path)}"
     return None
 
 
@@ -169,15 +197,18 @@ def _remains(dataset: Dataset, quiet_s: float) -> Shortfall | None:
 def _agreement(present: int, told: Sequence[series.NumberedFacts], shortfall: Shortfall | None) -> str:
     if shortfall is not None and shortfall.kind is VerdictKind.CORRUPT:
         return shortfall.sentence
-    proven = sum("whole_unproven" not in said for _number, said in told)
+    proven = len(told)
+    if _unproven(told):
+        proven = sum("whole_unproven" not in said for _number, said in told)
     return f"{proven:,} of {show_count(present, 'frame')} proven whole by what their headers say" if proven else ""
 
 
 def _unproven(told: Sequence[series.NumberedFacts]) -> tuple[str, ...]:
     """Say where nothing in a frame proves that it is whole."""
-    for number, said in told:
-        if "whole_unproven" in said:
-            return (f"that frame {number} is whole cannot be proven: {said['whole_unproven']}",)
+    distinct = {id(settings): (number, settings) for number, said in told if (settings := series.settings_of(said))}
+    for number, settings in distinct.values():
+        if "whole_unproven" in settings:
+            return (f"that frame {number} is whole cannot be proven: {settings['whole_unproven']}",)
     return ()
 
 
@@ -209,8 +240,15 @@ def _gapped(missing: tuple[int, ...], total: int, quiet_s: float) -> Shortfall |
     return Shortfall(VerdictKind.GAPPED, sentence, quiet_s)
 
 
+def _too_many(present: int, expected: int | None, quiet_s: float) -> Shortfall | None:
+    if expected is None or present <= expected:
+        return None
+    return Shortfall(VerdictKind.CORRUPT, "it is not the series that was expected, or two of them", quiet_s)
+
+
 def _truncated(present: int, expected: int | None, numbers: list[int], quiet_s: float) -> Shortfall | None:
     if expected is None or present >= expected:
         return None
     lacking = show_count(expected - present, "frame")
-    return Shortfall(VerdictKind.TRUNCATED, f"{lacking} fewer than expected, the last is number {numbers[-1]}", quiet_s)
+    there = f"numbers {numbers[0]} to {numbers[-1]} are there"
+    return Shortfall(VerdictKind.TRUNCATED, f"{lacking} fewer than expected, {there}", quiet_s)

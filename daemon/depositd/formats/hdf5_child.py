@@ -15,11 +15,12 @@ import os
 import resource
 import signal
 import socket
-import struct
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from depositd.formats import eiger_files
+from depositd.formats.hdf5_reader import LENGTH, REQUEST_BYTES
 from depositd.formats.reading import PARSE_ERRORS, Malformed
 from depositd.model import Probe
 from depositd.units import printable
@@ -31,8 +32,6 @@ READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 }
 """What can be read out of an open ``h5py.File``, by the name that a request gives."""
 
-REQUEST_BYTES = 64
-LENGTH = struct.Struct("<I")
 _LONGEST_S = 0.8
 _MOST_BYTES = 64 << 20
 _IDLE_S = 60.0
@@ -107,7 +106,7 @@ def main(descriptor: int) -> None:
     """Answer requests from a socket until it closes."""
     import h5py  # noqa: F401 - before the first request, whose time it would use up, and below the memory limit
 
-    _live_within_limits()
+    live_within_limits()
     with socket.socket(fileno=descriptor) as link:
         link.settimeout(_IDLE_S)
         while (request := _next_request(link)) is not None:
@@ -131,7 +130,8 @@ def _next_request(link: socket.socket) -> tuple[str, int] | None:
     return (said.decode(), descriptors[0]) if said and descriptors else None
 
 
-def _live_within_limits() -> None:
+def live_within_limits(most_bytes: int = _MOST_BYTES) -> None:
+    """Let this process outlive the daemon's signals, but neither dump its memory nor take more than so much more."""
     for stops_the_daemon in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(stops_the_daemon, signal.SIG_IGN)  # it ends with its socket, and answers until then
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
@@ -141,9 +141,13 @@ def _live_within_limits() -> None:
             used_bytes = int(opened.read().split()[0]) * resource.getpagesize()
     except OSError:  # no Linux: the window alone limits memory
         return
-    _limit(resource.RLIMIT_AS, used_bytes + _MOST_BYTES)
+    _limit(resource.RLIMIT_AS, used_bytes + most_bytes)
 
 
 def _limit(kind: int, most: int) -> None:
     with contextlib.suppress(OSError, ValueError):  # a system call filter, or a lower limit that stands already
         resource.setrlimit(kind, (most, most))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

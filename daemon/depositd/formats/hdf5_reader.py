@@ -12,14 +12,20 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 
-from depositd.formats.hdf5_child import LENGTH
+from depositd import io_priority
 from depositd.model import Probe
 
-_CHILD = "import sys; from depositd.formats import hdf5_child; hdf5_child.main(int(sys.argv[1]))"
+REQUEST_BYTES = 64
+LENGTH = struct.Struct("<I")
+"""Stands before each answer: its length in bytes."""
+
+# named, not imported: what the package imports would run twice in the child (runpy warns of it)
+_CHILD = "depositd.formats.hdf5_child"
 _LONGEST_S = 20.0
 _MOST_ANSWER_BYTES = 64 << 20
 _ATTEMPTS = 2
@@ -31,7 +37,7 @@ class Reader:
 
     def __init__(self, longest_s: float = _LONGEST_S, command: tuple[str, ...] | None = None) -> None:
         self._longest_s = longest_s
-        self._command = command or (sys.executable, "-P", "-c", _CHILD)
+        self._command = command or (sys.executable, "-P", "-m", _CHILD)
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
@@ -47,7 +53,7 @@ class Reader:
                     return Probe(f"could not be read within {self._longest_s:.0f} s", retry=True)
                 except OSError:  # it ended: for the file's sake, or it had nothing to do for a while
                     ended = self._end()
-                if (problem := _died_of(ended)) is not None:
+                if (problem := died_of(ended)) is not None:
                     return Probe(problem)
         return Probe(f"could not be read: the reader of HDF5 files ended (exit status {ended})", retry=True)
 
@@ -58,6 +64,8 @@ class Reader:
 
     def _ask(self, descriptor: int, what: str) -> Probe:
         link = self._link or self._start()
+        if self._child is not None:
+            io_priority.lend(self._child.pid)  # it reads for this thread
         socket.send_fds(link, [what.encode()], [descriptor])
         (length,) = LENGTH.unpack(_receive(link, LENGTH.size))
         problem, retry, facts = json.loads(_receive(link, min(length, _MOST_ANSWER_BYTES)))
@@ -103,7 +111,7 @@ def _receive(link: socket.socket, count: int) -> bytes:
     return bytes(received)
 
 
-def _died_of(status: int) -> str | None:
+def died_of(status: int) -> str | None:
     """Return what a file did to the library, by the exit status; None where the file need not have done it."""
     if status == -signal.SIGPROF:
         return "leads the HDF5 library in circles: its structure is damaged"

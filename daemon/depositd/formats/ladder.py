@@ -7,7 +7,8 @@ counted, what proves the end, and what is lacking.  :func:`decide` adds the time
 at the first step that holds:
 
 1. a member that is no regular file: ``corrupt`` once settled;
-2. a member that a program here holds open for writing: ``growing``;
+2. a member that a program here holds open for writing: ``growing``; after an hour of silence that is said, and not
+   waited for any more (a viewer that opens everything to read and write must not hold a dataset back for ever);
 3. a marker that the rule asks for and that is not there: ``growing``, after an hour ``aborted``;
 4. something is lacking: the shortfall's own verdict, after the time that a writer at work might need;
 5. the format proves the end, or the marker is there: ``complete`` once settled;
@@ -94,16 +95,20 @@ def decide(dataset: Dataset, findings: Findings, quiet: Quiet, terms: Terms) -> 
         awaits = "headers that can be read"
         return Verdict(VerdictKind.GROWING, (*counted, reason, *written), findings.frames, wait_s, awaits, ladder)
     step = _step(dataset, findings, quiet, terms)
-    ladder = _ladder(findings, quiet, terms, step.needs_s)
-    silence = _silence(quiet, step.needs_s)
-    if quiet.open_name is not None and not _special(dataset.files):
-        reason = f"{printable(quiet.open_name)} is open for writing"
-        evidence = (*counted, reason, *written)
-        awaits = "that its writer closes it"
-        return Verdict(VerdictKind.GROWING, evidence, findings.frames, terms.settle_s, awaits, ladder)
-    if quiet.quiet_s < step.needs_s:
+    is_open = quiet.open_name is not None and not _special(dataset.files)
+    needs_s = max(step.needs_s, LONG_QUIET_S) if is_open else step.needs_s
+    left_s = needs_s - quiet.quiet_s
+    ladder = _ladder(findings, quiet, terms, needs_s)
+    silence = _silence(quiet, needs_s)
+    if is_open:
+        reason = f"{printable(quiet.open_name or '')} is open for writing"
+        if left_s > 0:
+            awaits = f"that its writer closes it, or {_more_silence(left_s)}"
+            wait_s = min(max(terms.settle_s, 1.0), left_s)
+            return Verdict(VerdictKind.GROWING, (*counted, reason, *written), findings.frames, wait_s, awaits, ladder)
+        counted = (*counted, f"{reason}, but nothing was written to it for {show_duration(quiet.quiet_s)}")
+    if left_s > 0:
         evidence = (*counted, *step.reasons, silence, *written)
-        left_s = step.needs_s - quiet.quiet_s
         awaits = _awaits(findings, terms, left_s)
         return Verdict(VerdictKind.GROWING, evidence, findings.frames, left_s, awaits, ladder)
     reasons = (f"complete by quiescence: {silence}",) if step.by_quiescence else step.reasons
@@ -121,7 +126,12 @@ def _awaits(findings: Findings, terms: Terms, left_s: float) -> str:
     wanted = [findings.awaits] if findings.awaits else []
     if terms.marker_pattern is not None and not terms.marker_present:
         wanted.append(f"a file matching {printable(terms.marker_pattern)}")
-    return " or ".join((*wanted, f"{show_duration(left_s)} more without any change"))
+    silence = _more_silence(left_s)
+    return ", or ".join((", ".join(wanted), silence)) if len(wanted) > 1 else " or ".join((*wanted, silence))
+
+
+def _more_silence(left_s: float) -> str:
+    return f"{show_duration(left_s)} more without any change"
 
 
 def _ladder(findings: Findings, quiet: Quiet, terms: Terms, needs_s: float) -> tuple[Rung, ...]:
@@ -131,11 +141,13 @@ def _ladder(findings: Findings, quiet: Quiet, terms: Terms, needs_s: float) -> t
         there = "is there" if terms.marker_present else "is not there yet"
         marker = f"the marker {printable(terms.marker_pattern)} {there}"
         flag = f"{marker}; {findings.flag}" if findings.flag else marker
-    asked = "none on this machine (a writer elsewhere cannot be seen)" if quiet.writers_asked else "could not be asked"
+    asked = "not asked (it counts only where silence alone decides, and only the files' owner or root can ask)"
+    if quiet.writers_asked:
+        asked = "none on this machine (a writer elsewhere cannot be seen)"
     writer = f"{printable(quiet.open_name)} is open for writing" if quiet.open_name else asked
     follows = f"{printable(quiet.next_name)} has begun" if quiet.next_name else "none has begun"
     if not findings.ends_with_next:
-        follows += ", which says nothing here: series can take turns"
+        follows += "; it would prove nothing, for in this format one can begin before another ends"
     return (
         Rung("an explicit flag", flag),
         Rung("index and data agree", findings.agreement or "the format has no index that could be compared"),

@@ -20,6 +20,7 @@ PARSE_ERRORS = (ValueError, ArithmeticError, LookupError, TypeError, struct.erro
 
 _MOST_PIECES = 1000
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_NOATIME = getattr(os, "O_NOATIME", 0)  # Linux only
 
 
 class Malformed(ValueError):
@@ -41,21 +42,38 @@ def ends_early(size_bytes: int, needed_bytes: int, facts: Mapping[str, Any] | No
     return Malformed(f"ends {missing:,} {'byte' if missing == 1 else 'bytes'} early", retry=True, facts=facts)
 
 
+def open_to_read(path: str, directory: int | None = None) -> int:
+    """Open a file of a source, below an open directory if one is given: for nothing but reading; raises OSError.
+
+    No link is followed, no pipe waited for, and no access time moved where the system lets us leave it.
+    """
+    try:
+        return os.open(path, _FLAGS | _NOATIME, dir_fd=directory)
+    except PermissionError:
+        # only a file's owner may read it without moving its access time
+        return os.open(path, _FLAGS, dir_fd=directory)
+
+
 def probe_file(path: str, read: Callable[[int, int], Probe]) -> Probe:
-    """Open one regular file and return what ``read(descriptor, size_bytes)`` makes of it.
+    """Open one regular file and return what ``read(descriptor, size_bytes)`` makes of it; see :func:`probe_opened`."""
+    return probe_opened(path, lambda descriptor, status: read(descriptor, status.st_size))
+
+
+def probe_opened(path: str, read: Callable[[int, os.stat_result], Probe]) -> Probe:
+    """Open one regular file and return what ``read(descriptor, status)`` makes of it.
 
     An OSError becomes a problem with ``retry`` (permissions and mounts are mended without changing a
     file), and so does content that cannot be parsed (without ``retry``).
     """
     try:
-        descriptor = os.open(path, _FLAGS)
+        descriptor = open_to_read(path)
     except OSError as error:
         return unreadable(error)
     try:
         status = os.fstat(descriptor)
         if not stat_module.S_ISREG(status.st_mode):
             return Probe("is not a regular file", retry=True)
-        return guarded(read, descriptor, status.st_size)
+        return guarded(read, descriptor, status)
     except OSError as error:
         return unreadable(error)
     finally:

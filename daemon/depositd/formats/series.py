@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from depositd.formats.facts import SharedFacts
+from depositd.formats.facts import SharedFacts, date_of, start_of
 from depositd.model import FileStat
 
 MOST_MISSING = 1000
+_ANGLE_DEG = 2e-3
+"""Headers round their angles."""
 LONGEST_INTERVAL_S = 3600.0
-_CLOCK_JITTER_S = 60.0
+CLOCK_JITTER_S = 60.0
 _CLOCK_CHANGE_S = 3600.0
 
 NumberedFacts = tuple[int, Mapping[str, Any]]
@@ -35,14 +37,22 @@ def missing_numbers(numbers: Sequence[int]) -> tuple[tuple[int, ...], int]:
 
 
 def cadence_s(files: Iterable[FileStat]) -> float | None:
-    """Return the median interval between successive writes in seconds, None where there is none.
+    """Return the time between successive frames in seconds, None where their times do not tell.
 
-    Pauses of more than an hour and files of equal time (copied, or written by parallel writers) say nothing.
+    That is the median interval between the times of their last writes, or between those at which they came to where
+    they are (a copying program keeps the former, and a rename sets the latter), whichever is longer.
     """
-    times_ns = sorted(file.mtime_ns for file in files)
-    intervals = [(after - before) / 1e9 for before, after in itertools.pairwise(times_ns)]
-    told = [interval for interval in intervals if 0 < interval <= LONGEST_INTERVAL_S]
-    return statistics.median(told) if told else None
+    files = list(files)
+    found = [_median_interval_s(file.mtime_ns for file in files), _median_interval_s(file.ctime_ns for file in files)]
+    return max((interval_s for interval_s in found if interval_s is not None), default=None)
+
+
+def _median_interval_s(times_ns: Iterable[int]) -> float | None:
+    """Return the median of intervals; pauses of more than an hour and equal times say nothing."""
+    in_order = sorted(times_ns)
+    most_ns = int(LONGEST_INTERVAL_S * 1e9)
+    told = [after - before for before, after in itertools.pairwise(in_order) if 0 < after - before <= most_ns]
+    return statistics.median(told) / 1e9 if told else None
 
 
 def disagreement(frames: Sequence[NumberedFacts]) -> str | None:
@@ -66,7 +76,7 @@ _SETTINGS = (
 
 def settings_of(facts: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what frames share: an object of their own for all that say the same, where the probe made it so."""
-    return facts.settings if isinstance(facts, SharedFacts) else facts
+    return facts.settings if type(facts) is SharedFacts else facts
 
 
 def first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str, str, str] | None:
@@ -105,7 +115,7 @@ def _agree(one: Any, other: Any, relative: float, absolute: float) -> bool:
     if isinstance(one, str) or isinstance(other, str):
         return bool(one == other)
     # a hair more than the tolerance: 200.1 - 200.0 is not 0.1 in binary
-    return bool(abs(one - other) <= max(absolute, relative * abs(one)) * (1 + 1e-9) + 1e-9)
+    return bool(abs(one - other) <= max(absolute, relative * max(abs(one), abs(other))) * (1 + 1e-9) + 1e-9)
 
 
 def _shown(value: Any) -> str:
@@ -123,12 +133,14 @@ def _broken_sweep(frames: Sequence[NumberedFacts]) -> str | None:
     told = [
         (n, start, increment)
         for n, f in frames
-        if (start := f.get("start_angle_deg")) is not None and (increment := f.get("increment_deg")) is not None
+        if (start := start_of(f)) is not None and (increment := settings_of(f).get("increment_deg")) is not None
     ]
     if len({start for _number, start, _increment in told}) < 2:
         return None
     for (before, start, increment), (number, angle, _increment) in itertools.pairwise(told):
         steps = number - before
+        if -_ANGLE_DEG < angle - start - steps * increment < _ANGLE_DEG:
+            continue
         if all(_is_off(start, angle, taken, increment) for taken in {steps, 1}):
             return (
                 f"frame {number} starts at {_shown(float(angle))}°, but frame {before} and an increment of"
@@ -139,12 +151,15 @@ def _broken_sweep(frames: Sequence[NumberedFacts]) -> str | None:
 
 def _is_off(start: float, angle: float, steps: int, increment: float) -> bool:
     off = (angle - start - steps * increment + 180.0) % 360.0 - 180.0
-    return bool(abs(off) > 2e-3 + 1e-4 * steps + 0.01 * abs(increment))
+    return bool(abs(off) > _ANGLE_DEG + 1e-4 * steps + 0.01 * abs(increment))
 
 
 def _clock_backwards(frames: Sequence[NumberedFacts]) -> str | None:
     """Find a frame that is dated before its predecessor: the prefix was used again, and this is a mixture."""
-    told = [(number, date) for number, facts in frames if (date := facts.get("date")) is not None]
+    told = [(number, date) for number, facts in frames if (date := date_of(facts)) is not None]
+    dates = [date for _number, date in told]
+    if dates == sorted(dates):
+        return None
     for (before, earlier), (number, later) in itertools.pairwise(told):
         if later < earlier and is_before(later, earlier):
             return f"frame {number} is dated {later}, before frame {before} ({earlier}): two acquisitions share a name"
@@ -156,24 +171,41 @@ def is_before(one: str, other: str) -> bool:
 
     A minute is granted to the clocks of parallel writers, and one hour back is the end of summer time.
     """
+    back_s = seconds_back(one, other)
+    return back_s > CLOCK_JITTER_S and not is_end_of_summer_time(back_s)
+
+
+def seconds_back(one: str, other: str) -> float:
+    """Return by how many seconds an ISO 8601 date lies before another one, 0 where it does not."""
     if one >= other:
-        return False
-    back_s = (datetime.fromisoformat(other) - datetime.fromisoformat(one)).total_seconds()
-    return back_s > _CLOCK_JITTER_S and abs(back_s - _CLOCK_CHANGE_S) > _CLOCK_JITTER_S
+        return 0.0
+    return (datetime.fromisoformat(other) - datetime.fromisoformat(one)).total_seconds()
 
 
-INODE = "inode "
+def is_end_of_summer_time(back_s: float) -> bool:
+    """Say whether a clock that went back by so many seconds may have been put back by an hour."""
+    return abs(back_s - _CLOCK_CHANGE_S) <= CLOCK_JITTER_S
+
+
+_INODE = "inode "
 """Begins the origin of a series whose headers name no date."""
+
+
+def origin_by_inode(first: FileStat) -> str:
+    """Return what tells one acquisition from another by its first file alone."""
+    return f"{_INODE}{first.inode} of {first.name}"
 
 
 def begun_again(before: str | None, now: str | None) -> bool:
     """Say whether the origins of two looks at one name (a header's date, or an inode) are of two acquisitions.
 
-    A first frame that comes late makes the date earlier, which is no new acquisition.
+    A first frame that comes late makes the date earlier, or is another file, which is no new acquisition.
     """
-    if before is None or now is None or before.startswith(INODE) is not now.startswith(INODE):
+    if before is None or now is None or before.startswith(_INODE) is not now.startswith(_INODE):
         return False
-    return before != now if now.startswith(INODE) else is_before(before, now)
+    if not now.startswith(_INODE):
+        return is_before(before, now)
+    return before != now and before.partition(" of ")[2] == now.partition(" of ")[2]
 
 
 def unwrapped(numbers: Sequence[int], width: int) -> list[int]:

@@ -4,22 +4,29 @@ A prefix is not an acquisition.  Frames whose settings differ (wavelength, detec
 different datasets, which the diffraction server would refuse in one archive as ``inconsistent_datasets``; frames that
 are dated before the first one are what is left of an acquisition that was begun again under the same name.
 
-One frame that disagrees in the middle of a series is no dataset: the series is left whole, and judged corrupt.
+One frame that disagrees in the middle of a series is no dataset, and a hundred different settings are a scan (of the
+energy, of the distance): such frames are left where they stand, and what holds them is judged corrupt.
+
+A part's key is made of what is true of its own first frame, in comparison with the frames before it: it stays the same
+while frames come.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from depositd.formats import series
+from depositd.formats import gaps, series
+from depositd.formats.facts import date_of
 from depositd.model import Dataset, FileStat, Part, Probe
 from depositd.units import show_count
 
 _SEPARATOR = "\0"
+_MOST_SETTINGS = 100
+_NARROWEST_COUNTER = 3
+"""Digits of a counter that is believed to wrap round: 9 or 99 frames are a dataset of 9 or 99 frames."""
 
 
 class Numbered(NamedTuple):
@@ -45,41 +52,40 @@ class _Piece:
 def pieces(dataset: Dataset, frames: Iterable[Numbered], probes: Mapping[str, Probe]) -> list[Dataset]:
     """Return the datasets that a series is; the first one keeps the series' name and key."""
     found: list[_Piece] = []
-    whole: list[list[Numbered]] = []
+    missing: list[tuple[tuple[int, ...], int]] = []
     for by_width in _widths(list(frames)):
-        in_order = _in_order(by_width.frames)
-        whole.append(in_order)
-        by_width.frames = in_order
-        for piece in _settings(by_width, probes):
-            found += _acquisitions(piece, probes)
+        by_width.frames = _in_order(by_width.frames)
+        kept, *remains = _acquisitions(by_width, probes)
+        parts = [*_settings(kept, probes), *remains]
+        missing += _missing(by_width.frames, parts) if len(parts) > 1 else [_holes(by_width.frames)]
+        found += parts
     if len(found) == 1:
         return [replace(dataset, files=tuple(frame.file for frame in found[0].frames))]
-    missing = [gap for frames_ in whole for gap in _gaps(frames_)]
-    return [_part(dataset, piece, rank, missing) for rank, piece in enumerate(found)]
+    names: set[str] = set()
+    datasets = []
+    for rank, (piece, (numbers, total)) in enumerate(zip(found, missing, strict=True)):
+        name = f"{dataset.name}{piece.name or (f'-{rank + 1}' if rank else '')}"
+        if name in names:
+            name = f"{name}-{rank + 1}"
+        names.add(name)
+        files = tuple(frame.file for frame in piece.frames)
+        part = Part(piece.why, numbers, total, piece.remains)
+        datasets.append(replace(dataset, name=name, key=dataset.key + piece.suffix, files=files, part=part))
+    return datasets
 
 
-def _part(dataset: Dataset, piece: _Piece, rank: int, gaps: Sequence[tuple[str, int, int]]) -> Dataset:
-    mine = {frame.file.path for frame in piece.frames}
-    missing: list[int] = []
-    total = 0
-    for path, first, last in gaps:
-        if path in mine:
-            total += last - first + 1
-            missing.extend(range(first, min(last + 1, first + series.MOST_MISSING - len(missing))))
-    part = Part(piece.why, tuple(missing), total, piece.remains)
-    name = f"{dataset.name}{piece.name or (f'-{rank + 1}' if rank else '')}"
-    files = tuple(frame.file for frame in piece.frames)
-    return replace(dataset, name=name, key=dataset.key + piece.suffix, files=files, part=part)
+def _unwrapped(frames: Sequence[Numbered]) -> list[int]:
+    return series.unwrapped([frame.number for frame in frames], frames[0].width)
 
 
-def _gaps(frames: Sequence[Numbered]) -> list[tuple[str, int, int]]:
-    """Return the holes between frames: the path of the frame before, the first and the last number that is absent."""
-    numbers = series.unwrapped([frame.number for frame in frames], frames[0].width if frames else 0)
-    return [
-        (frame.file.path, before + 1, after - 1)
-        for frame, (before, after) in zip(frames, itertools.pairwise(numbers), strict=False)
-        if after - before > 1
-    ]
+def _holes(frames: Sequence[Numbered]) -> tuple[tuple[int, ...], int]:
+    return series.missing_numbers(_unwrapped(frames))
+
+
+def _missing(frames: Sequence[Numbered], parts: Sequence[_Piece]) -> list[tuple[tuple[int, ...], int]]:
+    """Return what each part lacks of the numbers that are absent from all of them."""
+    number_of = dict(zip((frame.file.path for frame in frames), _unwrapped(frames), strict=True))
+    return gaps.shared_out([[number_of[frame.file.path] for frame in part.frames] for part in parts])
 
 
 # --- numbering --------------------------------------------------------------------------------------------------
@@ -94,9 +100,11 @@ def _widths(frames: list[Numbered]) -> list[_Piece]:
         split[fitting].append(frame)
     if len(split) == 1:
         return [_Piece(frames)]
-    first = max(split)
+    # the first one keeps the key, also when frames of another width come later
+    in_time = sorted(split, key=lambda width: (min(frame.file.mtime_ns for frame in split[width]), -width))
+    first = in_time[0]
     found = []
-    for width in sorted(split, reverse=True):
+    for width in in_time:
         digits = show_count(width, "digit") if width else "as many digits as it takes"
         why = f"its numbers are written with {digits}; others of the same prefix are not and are another dataset"
         found.append(_Piece(split[width], "" if width == first else f"{_SEPARATOR}{width} digits", why=why))
@@ -107,13 +115,16 @@ def _in_order(frames: list[Numbered]) -> list[Numbered]:
     """Sort by number; where the counter wrapped round (…9998, 9999, 0000, 0001…) the low numbers come last."""
     frames = sorted(frames, key=lambda frame: (frame.number, frame.file.path))
     width = frames[0].width
-    if frames[0].number > 1 or frames[-1].number != 10**width - 1 or frames[0].width != frames[-1].width:
+    is_full = frames[-1].number == 10**width - 1 and frames[-1].width == width
+    if width < _NARROWEST_COUNTER or frames[0].number > 1 or not is_full:
         return frames
     after_gap = max(range(1, len(frames)), key=lambda at: frames[at].number - frames[at - 1].number, default=0)
     low, high = frames[:after_gap], frames[after_gap:]
     if not low or not high or high[0].number - low[-1].number <= 1:
         return frames
-    return high + low if low[0].file.mtime_ns >= high[-1].file.mtime_ns else frames
+    # files that were copied in any order tell nothing: then what is absent is missing
+    last_ns = max(frame.file.mtime_ns for frame in high)
+    return high + low if min(frame.file.mtime_ns for frame in low) > last_ns else frames
 
 
 # --- settings ---------------------------------------------------------------------------------------------------
@@ -121,6 +132,9 @@ def _in_order(frames: list[Numbered]) -> list[Numbered]:
 
 def _settings(piece: _Piece, probes: Mapping[str, Probe]) -> list[_Piece]:
     """Split where the headers tell of different settings."""
+    read = (probes[frame.file.path].facts for frame in piece.frames if frame.file.path in probes)
+    if len({id(series.settings_of(said)) for said in read if said}) < 2:
+        return [piece]
     classes = _Classes()
     members: list[int] = []
     for frame in piece.frames:
@@ -129,33 +143,57 @@ def _settings(piece: _Piece, probes: Mapping[str, Probe]) -> list[_Piece]:
         members.append(
             classes.of(probe.facts) if probe is not None and probe.facts else (members[-1] if members else 0)
         )
-    counts = Counter(members)
-    if len(counts) < 2 or _is_stray(members, counts):
+        if len(classes.differences) > _MOST_SETTINGS:
+            return [piece]
+    _put_back_strays(members)
+    if len(set(members)) < 2:
         return [piece]
-    first_of = {member: members.index(member) for member in counts}
-    ranked = sorted(counts, key=first_of.__getitem__)
-    base = ranked[0]
+    by_class: dict[int, list[Numbered]] = defaultdict(list)
+    for frame, member in zip(piece.frames, members, strict=True):
+        by_class[member].append(frame)
+    second = next(member for member in by_class if member)
     found = []
-    for member in ranked:
-        other = base if member != base else ranked[1]
-        key, called, here, there = classes.difference(member, other)
-        at = piece.frames[first_of[other]].number
-        why = f"{called} is {here} here, but {there} in frame {at}: {len(ranked)} datasets share this series"
-        frames = [frame for frame, mine in zip(piece.frames, members, strict=True) if mine == member]
-        suffix = "" if member == base else f"{_SEPARATOR}{key}={here}"
+    for member, frames in by_class.items():
+        difference = classes.differences[member or second]
+        here, there = (difference.mine, difference.first) if member else (difference.first, difference.mine)
+        at = by_class[0 if member else second][0].number
+        shared = f"{len(by_class)} datasets share this series"
+        why = f"{difference.called} is {here} here, but {there} in frame {at}: {shared}"
+        why = "; ".join(filter(None, (why, piece.why)))
+        suffix = f"{_SEPARATOR}{difference.key}={here}" if member else ""
+        # others can differ from the first in the same, and from this one in something else
+        same = classes.differences[1:member].count(difference)
+        suffix += f" ({same + 1})" if same else ""
         found.append(_Piece(frames, piece.suffix + suffix, piece.name, why))
     return found
 
 
-def _is_stray(members: Sequence[int], counts: Mapping[int, int]) -> bool:
-    """Say whether a frame stands alone in the middle: one bad header, and no dataset."""
-    return any(count == 1 and member not in (members[0], members[-1]) for member, count in counts.items())
+def _put_back_strays(members: list[int]) -> None:
+    """Leave a frame that stands alone in the middle with the one before it: one bad header is no dataset."""
+    counts = Counter(members)
+    for at in range(1, len(members) - 1):
+        if counts[members[at]] == 1 and members[at] != members[0]:
+            members[at] = members[at - 1]
+
+
+class _Difference(NamedTuple):
+    """The first setting in which frames differ from those of the first class, and both values."""
+
+    key: str
+    called: str
+    first: str
+    mine: str
 
 
 class _Classes:
-    """Settings that were met, each with the facts of the first frame that had them."""
+    """Settings that were met, each with what its frames say of them, the first frame's word first.
+
+    ``differences`` says of each class how its first frame differed from the very first class when it was met; that of
+    the first class itself says nothing.
+    """
 
     def __init__(self) -> None:
+        self.differences: list[_Difference] = []
         self._first: list[dict[str, Any]] = []
         self._known: dict[int, tuple[Mapping[str, Any], int]] = {}
 
@@ -169,6 +207,9 @@ class _Classes:
             (at for at, first in enumerate(self._first) if series.first_difference(first, settings) is None), -1
         )
         if found < 0:
+            difference = series.first_difference(self._first[0], settings) if self._first else ("", "", "", "")
+            assert difference is not None
+            self.differences.append(_Difference(*difference))
             self._first.append(dict(settings))
             found = len(self._first) - 1
         else:
@@ -176,35 +217,46 @@ class _Classes:
         self._known[id(settings)] = (settings, found)  # kept alive, so that its id stays its own
         return found
 
-    def difference(self, one: int, other: int) -> tuple[str, str, str, str]:
-        """Return the key of the first setting that differs, what people call it, and both values."""
-        found = series.first_difference(self._first[one], self._first[other])
-        assert found is not None
-        return found
-
 
 # --- acquisitions -----------------------------------------------------------------------------------------------
 
 
 def _acquisitions(piece: _Piece, probes: Mapping[str, Probe]) -> list[_Piece]:
-    """Split off what is left of an earlier acquisition: frames dated before the first one."""
-    dates = [
-        probe.facts.get("date") if (probe := probes.get(frame.file.path)) is not None else None
-        for frame in piece.frames
-    ]
-    begun = next((date for date in dates if date is not None), None)
-    old = [date is not None and begun is not None and series.is_before(date, begun) for date in dates]
-    if not any(old):
+    """Split off what is left of an earlier acquisition: frames dated before the first one of the series."""
+    dates = [date for frame in piece.frames if (date := _date(frame, probes)) is not None]
+    if dates == sorted(dates):
         return [piece]
-    kept = [frame for frame, is_old in zip(piece.frames, old, strict=True) if not is_old]
-    left = [frame for frame, is_old in zip(piece.frames, old, strict=True) if is_old]
+    begun: str | None = None
+    last: tuple[str, int] | None = None
+    is_old = False
+    kept: list[Numbered] = []
+    left: list[Numbered] = []
+    for frame in piece.frames:
+        date = _date(frame, probes)
+        # a frame without a date belongs where it stands
+        if date is not None:
+            if begun is None or (not is_old and last is not None and _is_put_back(date, frame, *last)):
+                begun = date
+            is_old = series.seconds_back(date, begun) > series.CLOCK_JITTER_S
+            last = date, frame.file.mtime_ns
+        (left if is_old else kept).append(frame)
+    if not left:
+        return [piece]
     said = f"{_numbers(left)} left from an acquisition before {begun}"
     again = f"{said} under the same name: it was begun again, and they are kept apart"
-    now = _Piece(kept, piece.suffix, piece.name, "; ".join(filter(None, (piece.why, again))), piece.remains)
-    remains = _Piece(
-        left, f"{piece.suffix}{_SEPARATOR}remains", "-remains", f"{said}, which overwrote the others", True
-    )
-    return [now, remains]
+    now = _Piece(kept, piece.suffix, piece.name, "; ".join(filter(None, (piece.why, again))))
+    why = f"{said}, which overwrote the others"
+    return [now, _Piece(left, f"{piece.suffix}{_SEPARATOR}remains", "-remains", why, remains=True)]
+
+
+def _is_put_back(date: str, frame: Numbered, before: str, before_ns: int) -> bool:
+    """Say whether the clock was put back by an hour between two frames, the end of summer time."""
+    return frame.file.mtime_ns >= before_ns and series.is_end_of_summer_time(series.seconds_back(date, before))
+
+
+def _date(frame: Numbered, probes: Mapping[str, Probe]) -> str | None:
+    probe = probes.get(frame.file.path)
+    return None if probe is None else date_of(probe.facts)
 
 
 def _numbers(frames: Sequence[Numbered]) -> str:

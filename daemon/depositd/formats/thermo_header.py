@@ -11,6 +11,10 @@ The run header also holds its own address (u32 +7396, from version 64 on u64 +74
 the scans (u32 +28, +36, +40, +7368, +7372; u64 +7408, +7424, +7432, +7448, +7456).  Where its own address is right the
 others are believed: the file must reach beyond them.
 
+Below version 64 the file must also end where the last of the scans' records ends (see
+:mod:`depositd.formats.thermo_records`).  From version 64 on no finished file was at hand to check that: of those, what
+lies behind the last address, up to the last few per cent of a file, can be missing unnoticed.
+
 Zeros mean "not written": scans are numbered from 1, a stream does not begin with 4 KiB of zeros, and a finished file
 does not end in as many (in both files at hand each stream has a byte within its first 13, and the last 16 bytes have
 ten).  All of this was checked on finished files of versions 57 and 63.
@@ -23,8 +27,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from depositd.formats import facts
-from depositd.formats.reading import PARSE_ERRORS, Malformed, ReadAt, ends_early
+from depositd.formats import facts, thermo_records
+from depositd.formats.reading import PARSE_ERRORS, Malformed, ReadAt
+from depositd.units import show_count
 
 SIGNATURE = b"\x01\xa1" + "Finnigan".encode("utf-16-le")
 HEAD_BYTES = 1 << 16
@@ -42,6 +47,7 @@ _STREAMS_32 = ("<I", 7396, (28, 36, 40, 7368, 7372))
 _STREAMS_64 = ("<Q", 7472, (7408, 7424, 7432, 7448, 7456))
 """Type of an address, offset of the run header's own, offsets of those of its streams."""
 _FIRST_64_BIT_VERSION = 64
+_ERROR_LOG_AT, _SCAN_INDEX_AT, _PARAMETERS_AT = 40, 28, 7372
 
 
 class Unknown(Exception):
@@ -75,7 +81,8 @@ def _unfinished(problem: str, said: Mapping[str, Any] | None = None) -> Malforme
 
 
 def _too_short(size_bytes: int, needed_bytes: int, said: Mapping[str, Any]) -> Malformed:
-    return ends_early(size_bytes, needed_bytes, {**said, UNFINISHED: True})
+    """Return the problem of a file that an address leads out of; how long what stands there is, nothing says."""
+    return _unfinished(f"ends at least {show_count(needed_bytes - size_bytes, 'byte')} early", said)
 
 
 def _check_end(read_at: ReadAt, size_bytes: int, said: Mapping[str, Any]) -> None:
@@ -154,6 +161,8 @@ def _runs(
     if not addresses:
         raise Malformed("names no instrument that recorded anything", retry=True, facts=said)
     runs: list[dict[str, Any]] = []
+    places: list[int] = []
+    ms_header = b""
     for controller, address in sorted(addresses, key=lambda entry: entry[0] != _MS_CONTROLLER):
         if address == 0:
             raise _unfinished("has no run header yet", said)
@@ -163,12 +172,31 @@ def _runs(
         streams = _streams(version, header, address, said)
         if streams and streams[-1] >= size_bytes:
             raise _too_short(size_bytes, streams[-1] + 1, said)
+        places += [address, *streams]
         if controller == _MS_CONTROLLER:
             _check_written(streams, read_at, said)
+            if streams and version < _FIRST_64_BIT_VERSION:
+                ms_header = header
         runs.append(_run(header))
     run = runs[0]
     _check_scans(run["first_scan"], run["last_scan"], said)
+    if ms_header and _address(ms_header, _PARAMETERS_AT) == max(places):
+        run |= _parameters(ms_header, read_at, size_bytes, run["last_scan"] - run["first_scan"] + 1)
     return facts.clean(run)
+
+
+def _parameters(header: bytes, read_at: ReadAt, size_bytes: int, scans: int) -> dict[str, Any]:
+    """Return whether the file does not end where the record of its last scan ends, and how much stands there."""
+    start, end = _address(header, _ERROR_LOG_AT), _address(header, _SCAN_INDEX_AT)
+    searched = 0 < start < end <= start + thermo_records.MOST_SEARCHED_BYTES
+    lengths = thermo_records.described_lengths(read_at(start, end - start) if searched else b"")
+    found_bytes = size_bytes - _address(header, _PARAMETERS_AT)
+    cut = thermo_records.ends_in_record(found_bytes, scans, lengths)
+    return {"ends_in_record": cut, "parameters_bytes": found_bytes}
+
+
+def _address(header: bytes, offset: int) -> int:
+    return int(struct.unpack_from("<I", header, offset)[0])
 
 
 def _streams(version: int, header: bytes, address: int, said: dict[str, Any]) -> list[int]:

@@ -41,7 +41,8 @@ class ThermoRaw(Defaults):
         About(
             "Thermo .raw",
             "one file",
-            "the header's acquisition flag is 0, with controllers and scans inside the file; else quiescence",
+            "the header's acquisition flag is 0, and all that it points to begins inside the file (up to the last few "
+            "per cent may be missing unnoticed if a copy brought the finished header first); else quiescence",
             ("date", "run_time_min"),
         ),
     )
@@ -99,7 +100,11 @@ def _flag(said: Mapping[str, Any]) -> str:
 def _agreement(said: Mapping[str, Any]) -> str:
     if "last_scan" not in said:
         return ""
-    return f"the run header and scans {said['first_scan']} to {said['last_scan']} lie inside the file"
+    scans = f"{said['first_scan']} to {said['last_scan']}"
+    if "ends_in_record" not in said:
+        return f"what the run header of scans {scans} points to begins inside the file; where it ends, nothing says"
+    ends = "not where a scan's record does" if said["ends_in_record"] else "where a scan's record does"
+    return f"what the run header of scans {scans} points to begins inside the file, which ends {ends}"
 
 
 def _shortfall(dataset: Dataset, probes: Mapping[str, Probe], said: Mapping[str, Any]) -> Shortfall | None:
@@ -114,10 +119,19 @@ def _shortfall(dataset: Dataset, probes: Mapping[str, Probe], said: Mapping[str,
         written = f"{show_size(file.size_bytes - said['holes_bytes'])} of {show_size(file.size_bytes)} were written"
         hollow = f"{printable(file.name)} is sparse or preallocated: only {written}"
         return Shortfall(VerdictKind.TRUNCATED, hollow, LONG_QUIET_S)
-    if sentence := broken_sentence(dataset.files, probes):
+    sentence = broken_sentence(dataset.files, probes)
+    if sentence is not None:
         kind = VerdictKind.TRUNCATED if said.get(thermo_header.UNFINISHED) else VerdictKind.CORRUPT
         return Shortfall(kind, sentence)
-    return _too_small(file) if "unknown" in said else None
+    return _ending(file, said) if said.get("ends_in_record") else _too_small(file) if "unknown" in said else None
+
+
+def _ending(file: FileStat, said: Mapping[str, Any]) -> Shortfall:
+    """Say that a file ends inside what its scans' parameters are; a writer may be there still, so it is waited for."""
+    found = show_count(said["parameters_bytes"], "byte")
+    scans = show_count(said["last_scan"] - said["first_scan"] + 1, "scan")
+    sentence = f"{printable(file.name)} ends inside its scans' parameters: {found} are no whole records of {scans}"
+    return Shortfall(VerdictKind.TRUNCATED, sentence, LONG_QUIET_S)
 
 
 def _too_small(file: FileStat) -> Shortfall | None:

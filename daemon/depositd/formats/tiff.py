@@ -58,10 +58,12 @@ def _one(tiff: Reader, tags: dict[int, Entry], tag: int, otherwise: int) -> int:
 
 def _facts(tiff: Reader, tags: dict[int, Entry]) -> dict[str, Any]:
     size = sized(_one(tiff, tags, _WIDTH, 0), _one(tiff, tags, _HEIGHT, 0))
-    make, model, date = (tiff.text(tags.get(tag)).decode("latin-1") for tag in (_MAKE, _MODEL, _DATE))
-    mini = mini_header.read(b"\n" + tiff.text(tags.get(_DESCRIPTION)))
-    mini.setdefault("Detector", model if make.strip() in model else f"{make} {model}")
-    mini.setdefault("date", date.replace(":", "-", 2))  # 2026:11:21 02:14:07
+    make, model, date = (tiff.text(tags.get(tag)) for tag in (_MAKE, _MODEL, _DATE))
+    mini = {
+        b"Detector": model if make.strip() in model else make + b" " + model,
+        mini_header.DATE: date.replace(b":", b"-", 2),  # 2026:11:21 02:14:07
+        **mini_header.read(b"\n" + tiff.text(tags.get(_DESCRIPTION))),
+    }
     return facts.clean(mini_header.facts_of(mini) | size | {"kind": "TIFF", "pixel_bits": _one(tiff, tags, _BITS, 1)})
 
 

@@ -11,6 +11,12 @@ from depositd.model import Dataset, FileStat, Probe, VerdictKind
 
 UNFINISHED = "unfinished"
 """The fact that tells a file that lacks something, which may still come, from one that is wrong."""
+WAITS = "waits"
+"""The fact of a file that cannot be understood for what lies, or does not lie, beside it.
+
+Its probe has a problem and ``retry``, so that it is read again at each look: what stands in its way comes and goes
+without changing it.  It is not the file that is broken.
+"""
 
 
 def has_suffix(directory: str, suffix: str) -> bool:
@@ -39,9 +45,10 @@ def facts_of(file: FileStat | None, probes: Mapping[str, Probe]) -> Mapping[str,
 
 def broken(dataset: Dataset, probes: Mapping[str, Probe], after_s: float = 0.0) -> Shortfall | None:
     """Return what files with a problem make of a dataset: truncated where each of them only lacks something."""
-    sentence = broken_sentence(dataset.files, probes)
+    told = {path: probe for path, probe in probes.items() if not probe.facts.get(WAITS)}
+    sentence = broken_sentence(dataset.files, told)
     if sentence is None:
         return None
-    found = [probe for file in dataset.files if (probe := probes.get(file.path)) is not None and probe.problem]
+    found = [probe for file in dataset.files if (probe := told.get(file.path)) is not None and probe.problem]
     unfinished = all(probe.facts.get(UNFINISHED) for probe in found)
     return Shortfall(VerdictKind.TRUNCATED if unfinished else VerdictKind.CORRUPT, sentence, after_s)

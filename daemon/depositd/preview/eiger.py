@@ -1,10 +1,15 @@
-"""The first image that was written into the first data file of an Eiger series."""
+"""The first image that was written into the first data file of an Eiger series.
+
+HDF5 files are opened by another process, :mod:`depositd.preview.eiger_child`: what one does to the library ends that
+process, and is said.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -13,19 +18,17 @@ import numpy as np
 from depositd.archive.source import SourceTree
 from depositd.errors import NoPicture
 from depositd.formats.eiger_names import Role, role_of
-from depositd.formats.hdf5_values import ANGLES_IN_DEG, is_external, is_virtual, plain, real, whole_attribute
+from depositd.formats.hdf5_reader import died_of
 from depositd.model import FileStat, Metadata, Probe
 from depositd.preview import diffraction
-from depositd.preview.reading import EXTRA_HINT, Frame, Source, broken, check_pixels, regular
+from depositd.preview.eiger_child import IMAGE, IS_FLAT_ON
+from depositd.preview.reading import Frame, Source, broken, regular
 from depositd.units import printable
 
 SHOWS = "the first image written, on a logarithmic grey scale, with beam centre and resolution rings"
 
-_STACKS = ("entry/data/data", "data", "entry/data/data_000001", "entry/instrument/detector/data")
-_TWO_THETA = ("entry/instrument/detector/goniometer/two_theta", "entry/instrument/detector/transformations/two_theta")
-_FILTERS = {32004: "LZ4", 32008: "bitshuffle-LZ4", 32001: "Blosc", 32015: "Zstandard"}
-_MOST_LOOKED_AT = 1000
-_SWUNG_DEG = 0.05
+_CHILD = "import sys; from depositd.preview import eiger_child; eiger_child.main(int(sys.argv[1]), *sys.argv[2:])"
+_LONGEST_S = 60.0
 
 
 def draw(source: Source, metadata: Metadata) -> bytes:
@@ -50,8 +53,9 @@ def _masters_say(source: Source, masters: list[FileStat]) -> Metadata:
 def _is_flat_on(tree: SourceTree, masters: list[FileStat]) -> bool:
     """Say whether the detector stands square to the beam: so it does unless a master says otherwise."""
     for file in masters:
-        with contextlib.suppress(NoPicture), _opened(tree, file) as opened:
-            if abs(real(opened, _TWO_THETA, ANGLES_IN_DEG) or 0.0) > _SWUNG_DEG:
+        with contextlib.suppress(NoPicture):
+            said, _pixels = ask(tree, file, IS_FLAT_ON)
+            if not said[IS_FLAT_ON]:
                 return False
     return True
 
@@ -63,8 +67,7 @@ def _first_image(source: Source) -> Frame:
     for file in data_first:
         try:
             source.probe(file)
-            with _opened(source.tree, file) as opened:
-                frame = _image_in(file, opened)
+            frame = _image_of(source.tree, file)
         except NoPicture as error:
             reasons.append(error)
             continue
@@ -78,81 +81,41 @@ def _first_image(source: Source) -> Frame:
     )
 
 
-def _image_in(file: FileStat, opened: Any) -> Frame | None:
-    """Return the first image that was written into an open file, None where there is none."""
-    stack = _stack(opened)
-    if stack is None or 0 in stack.shape:
+def _image_of(tree: SourceTree, file: FileStat) -> Frame | None:
+    """Return the first image that was written into a file, None where there is none."""
+    said, content = ask(tree, file, IMAGE)
+    if not said:
         return None
-    _check_stack(file, stack)
-    index = _first_written(stack)
-    if index is None:
-        return None
-    _check_filters(file, stack)
-    pixels = np.asarray(stack[(index,) + (0,) * (stack.ndim - 3)])
+    pixels = np.frombuffer(content, np.dtype(said["dtype"])).reshape(said["shape"])
     unmeasured = int(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else None
-    first = whole_attribute(stack, "image_nr_low")
-    return Frame(pixels, unmeasured=unmeasured, number=index + (1 if first is None else first))
+    return Frame(pixels, unmeasured=unmeasured, number=said["number"])
 
 
-def _stack(opened: Any) -> Any:
-    """Return the stack of images that a file holds itself, None where there is none."""
-    import h5py
+def ask(tree: SourceTree, file: FileStat, what: str, program: str = _CHILD) -> tuple[dict[str, Any], bytes]:
+    """Return what a process of its own says of an HDF5 file, and the bytes behind it; raises NoPicture where it cannot.
 
-    for path in _STACKS:
-        found = plain(opened, path)
-        if isinstance(found, h5py.Dataset) and not is_virtual(found) and found.ndim in (3, 4):
-            return found
-    return None
-
-
-def _check_stack(file: FileStat, stack: Any) -> None:
-    """Raise NoPicture for images whose reading would lead to other files or take too much memory."""
-    if stack.dtype.kind not in "iuf":
-        raise broken(file, "holds no images with one value for each pixel")
-    if is_external(stack):
-        raise broken(file, "keeps its images in other files, which are never followed")
-    check_pixels(file, stack.shape[-2:])
-    if stack.chunks:
-        check_pixels(file, stack.chunks)
-
-
-def _first_written(stack: Any) -> int | None:
-    """Return the first image whose first chunk was written: the shape is set before the images are."""
-    if not stack.chunks:
-        return 0
-    deep = stack.chunks[0]
-    for index in range(0, min(stack.shape[0], _MOST_LOOKED_AT * deep), deep):
-        if stack.id.get_chunk_info_by_coord((index,) + (0,) * (stack.ndim - 1)).size:
-            return int(index)
-    return None
-
-
-def _check_filters(file: FileStat, stack: Any) -> None:
-    """Raise NoPicture where the images are compressed in a way for which hdf5plugin is needed and missing."""
-    import h5py
-
-    with contextlib.suppress(ImportError):
-        import hdf5plugin  # noqa: F401 - it registers its filters when it is imported
-    made = stack.id.get_create_plist()
-    needed = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
-    missing = [code for code in needed if not h5py.h5z.filter_avail(code)]
-    if missing:
-        raise NoPicture(
-            f"{printable(file.name)} is compressed with {_FILTERS.get(missing[0], f'HDF5 filter {missing[0]}')}, "
-            "which needs the Python package hdf5plugin",
-            hint=EXTRA_HINT,
-        )
-
-
-@contextlib.contextmanager
-def _opened(tree: SourceTree, file: FileStat) -> Iterator[Any]:
-    """Open an HDF5 file through our own descriptor: the library can follow no link to it and takes no lock."""
-    import h5py
-
-    with tree.open(file) as opened_file:
+    It reads through our own descriptor: the library can follow no link to the file and takes no lock.
+    """
+    with tree.open(file) as opened:
+        descriptor = opened.descriptor
         try:
-            with os.fdopen(opened_file.descriptor, "rb", closefd=False) as raw, h5py.File(raw, "r") as opened:
-                yield opened
-        except (OSError, RuntimeError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError) as error:
-            raise broken(file, f"cannot be read as HDF5: {printable(str(error), 160)}", retry=True) from None
-        opened_file.confirm_unchanged()
+            answer = subprocess.run(  # noqa: S603 - our own interpreter and module
+                (sys.executable, "-P", "-c", program, str(descriptor), file.name, what),
+                check=False,
+                pass_fds=(descriptor,),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=_LONGEST_S,
+            )
+        except subprocess.TimeoutExpired:
+            raise broken(file, f"could not be read within {_LONGEST_S:.0f} s", retry=True) from None
+        opened.confirm_unchanged()
+    if answer.returncode:
+        ended = f"could not be read: its reader ended (exit status {answer.returncode})"
+        raise broken(file, died_of(answer.returncode) or ended)
+    line, _newline, content = answer.stdout.partition(b"\n")
+    said: dict[str, Any] = json.loads(line)
+    if "problem" in said:
+        raise NoPicture(said["problem"], hint=said["hint"])
+    return said, content

@@ -46,6 +46,10 @@ def draw(source: Source, metadata: Metadata) -> bytes:
     """Return the picture of the first frame; raises NoPicture, SourceChanged or SourceUnreadable."""
     first = regular(source.dataset)[0]
     probe = source.probe(first)
+    if probe.facts.get("kind") == "MAR345" and "whole_unproven" in probe.facts:
+        # from a damaged packed image fabio's decoder writes beyond its own memory, which ends the process
+        why = printable(str(probe.facts["whole_unproven"]), 120)
+        raise broken(first, f"cannot be drawn: {why}, so nothing proves that it is safe to decode")
     check_pixels(first, (probe.facts.get("height_px", 1), probe.facts.get("width_px", 1)))
     frame = _read(first, _unpacked(source, first))
     said = source.metadata({first.path: probe}) | metadata

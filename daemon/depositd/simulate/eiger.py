@@ -18,7 +18,7 @@ import numpy as np
 from depositd.simulate import images as pictures
 
 _SOME_NIGHT = datetime(2026, 11, 21, 2, 14, 7, tzinfo=UTC)
-_GAP = 2**32 - 1
+_GAP = np.uint32(2**32 - 1)
 _PIXEL_M = 75e-6
 
 
@@ -108,7 +108,7 @@ class EigerWriter:
         data.resize(data.shape[0] + 1, axis=0)
         counts = pictures.frame(image, shape=self.shape, seed=self._seed)
         # unsigned pixels: what Pilatus marks with negative numbers is the largest number here
-        data[-1] = np.where(counts < 0, _GAP, counts)
+        data[-1] = np.where(counts < 0, _GAP, counts.astype(np.uint32))
         if corrupt:
             packed_bytes = data.id.get_chunk_info_by_coord((data.shape[0] - 1, 0, 0)).size
             data.id.write_direct_chunk((data.shape[0] - 1, 0, 0), bytes(packed_bytes))

@@ -1,6 +1,7 @@
 """R-AXIS frames (``.osc``): a binary header of one record, then the rows, big-endian.
 
-Source of the offsets: the Rigaku header as fabio reads it.  A record is one row of pixels, or as many as
+Source of the offsets: Rigaku's ``RigakuHeader``, where 84 reserved bytes stand before the date (fabio takes them for
+what comes after it, and shows no date).  A record is one row of pixels, or as many as
 it takes to give the header, which fills one record, its 1,400 bytes.
 """
 
@@ -39,7 +40,8 @@ def raxis_frame(
         0: "R-AXIS4",
         10: "1.0",
         20: "simulated",
-        172: date.strftime("%d-%b-%Y"),
+        92: "simulated",
+        256: date.strftime("%d-%b-%Y"),
         268: "SIM",
         288: "Cu",
         296: "mirrors",
