@@ -1,4 +1,4 @@
-"""Archiving beside tar and zstd, uploading beside curl, sweeping beside find."""
+"""Archiving beside tar and zstd, uploading beside curl."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from bench.measuring import Contest, Contestant, Run, hold, run_command, run_her
 from depositd.archive import PackPlan, pack
 from depositd.destinations.proteindiffraction import Client
 from depositd.formats import FORMATS
-from depositd.watch.sweep import Walk
 
 _ARCHIVE_NOTES = (
     "depositd: also fsync, MD5 and SHA-256 of the archive, MD5 of the tar inside, SHA-256 of each file, checksums in",
@@ -82,22 +81,6 @@ def upload(file: Path, rounds: int) -> Contest:
         return contest
 
 
-def sweep(tree: Path, files: int, rounds: int) -> Contest:
-    """Measure looking at every file of a tree that the kernel's cache holds."""
-
-    def look() -> None:
-        walk = Walk(str(tree), claims=lambda _path: False, prunes=lambda _path: False, failed=_raise)
-        found = sum(len(listing.files) for listing in walk.sweep())
-        assert found == files, f"the sweep found {found:,} of {files:,} files"
-
-    command = ["find", str(tree), "-type", "f", "-printf", "%s %T@ %p\n"]
-    contestants = [
-        Contestant("depositd", partial(run_here, look)),
-        Contestant("find -type f -printf '%s %T@ %p\\n'", partial(run_command, command)),
-    ]
-    return hold("sweep, warm cache", files, "files", contestants, rounds)
-
-
 def _maker(name: str, target: Path, run: Callable[[], Run]) -> Contestant:
     """Return a contestant that makes a file; removing the last one takes none of its time."""
 
@@ -106,7 +89,3 @@ def _maker(name: str, target: Path, run: Callable[[], Run]) -> Contestant:
         return run()
 
     return Contestant(name, run_anew, lambda: target.stat().st_size)
-
-
-def _raise(directory: str, error: OSError) -> None:
-    raise error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.measuring import memory_bytes
 from depositd.config import Rule, parse_config
 from depositd.journal import FILE_NAME
 
@@ -46,9 +46,7 @@ class Daemon:
 
     def memory_bytes(self, what: str = "VmRSS") -> int:
         """Return the memory that it holds (``VmRSS``), or the most that it ever held (``VmHWM``)."""
-        found = re.search(rf"^{what}:\s*(\d+) kB$", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
-        assert found is not None
-        return int(found[1]) * 1024
+        return memory_bytes(what, self.pid)
 
     def status(self) -> dict[str, Any]:
         """Return what ``depositd status --json`` says."""

@@ -25,7 +25,7 @@ _DATE = datetime(2026, 11, 21, 2, 14, 7, tzinfo=UTC)
 _LARGE_BYTES = 50_000_000
 _EIGER_BYTES_PER_PIXEL = 0.44  # bitshuffle-LZ4 of these counts; only the number of images rests on it
 _SMALL_FILE = b"a small file of an instrument's software\n"
-_FILES_PER_DIRECTORY = 100
+FILES_PER_DIRECTORY = 100
 
 
 def write_cbf_series(directory: Path, size_bytes: int) -> None:
@@ -60,11 +60,11 @@ def link_series(source: Path, directory: Path, size_bytes: int) -> None:
         os.link(frame, directory / f"long_1_{number:05d}{frame.suffix}")
 
 
-def write_tree(directory: Path, files: int) -> None:
-    """Write ``files`` small files, 100 in each directory, two levels deep."""
+def write_tree(directory: Path, files: int, per_directory: int) -> None:
+    """Write ``files`` small files, ``per_directory`` in each directory, two levels deep, named as one series each."""
     for number in range(files):
-        below, index = divmod(number, _FILES_PER_DIRECTORY)
-        path = directory / f"visit_{below // 50:03d}" / f"sample_{below:05d}" / f"run_{index:03d}.txt"
+        below, index = divmod(number, per_directory)
+        path = directory / f"visit_{below // 50:03d}" / f"sample_{below:05d}" / f"lyso_1_{index + 1:05d}.cbf"
         if index == 0:
             path.parent.mkdir(parents=True)
         path.write_bytes(_SMALL_FILE)

@@ -1,4 +1,4 @@
-"""The real daemon beside a fast detector: is anything missed, what does watching cost, how soon is the verdict there?"""
+"""The real daemon beside a fast detector: what is missed, what watching costs, and how soon the verdict is there."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def measure(directory: Path, seconds: float, rate_hz: float, series: int) -> lis
             daemon.memory_bytes("VmHWM"),
         )
         seen = _complete_files(daemon)
-    return _figures(f"{show_count(series, 'series', 'series')} of {frames:,} frames", series * frames, seen, use, latencies_s)
+    return _figures(
+        f"{show_count(series, 'series', 'series')} of {frames:,} frames", series * frames, seen, use, latencies_s
+    )
 
 
 def _latencies_s(journal_file: Path, acquired: detector.Acquired) -> list[float]:
@@ -61,7 +63,9 @@ def _latencies_s(journal_file: Path, acquired: detector.Acquired) -> list[float]
     with closing(Journal(journal_file, read_only=True)) as journal:
         while time.monotonic() < deadline_s:
             records = [journal.datasets.get(number + 1) for number in range(len(acquired.ended_at))]
-            found = [record.completed_at for record in records if record is not None and record.completed_at is not None]
+            found = [
+                record.completed_at for record in records if record is not None and record.completed_at is not None
+            ]
             if len(found) == len(records):
                 ended = sorted(completed_at.timestamp() for completed_at in found)
                 return [at - ended_at for at, ended_at in zip(ended, acquired.ended_at, strict=True)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +104,13 @@ def run_command(command: Sequence[str], environment: Mapping[str, str] | None = 
     after = os.times()
     cpu_s = after.children_user - before.children_user + after.children_system - before.children_system
     return Run(wall_s, cpu_s)
+
+
+def memory_bytes(what: str = "VmHWM", pid: int | str = "self") -> int:
+    """Return the most memory that a process ever held, or what it holds now (``VmRSS``).
+
+    ``ru_maxrss`` would begin with that of the process that started it.
+    """
+    found = re.search(rf"^{what}:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024

@@ -6,7 +6,6 @@ The peak is that of /proc/self/status: ``ru_maxrss`` would begin with that of th
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contests import pack_series
-from bench.measuring import run_here
+from bench.measuring import memory_bytes, run_here
 from depositd.destinations.proteindiffraction import Client
 
 
@@ -53,15 +52,9 @@ def main() -> None:
         "archive": lambda: pack_series(Path(source), Path(target), "frames"),
         "upload": lambda: Client(target, token="bench").upload(source),
     }
-    before_bytes = _peak_bytes()
+    before_bytes = memory_bytes()
     run = run_here(works[what])
-    json.dump({"before_bytes": before_bytes, "peak_bytes": _peak_bytes(), "wall_s": run.wall_s}, sys.stdout)
-
-
-def _peak_bytes() -> int:
-    found = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
+    json.dump({"before_bytes": before_bytes, "peak_bytes": memory_bytes(), "wall_s": run.wall_s}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.figures import Figure
 from bench.measuring import Contest, Standing
 from bench.memory import Peak
 from depositd.units import show_size
@@ -20,8 +21,19 @@ MOST_MEMORY_BYTES = 200_000_000
 class Results:
     """All that one run of the benchmark found."""
 
-    contests: tuple[Contest, ...]
-    peaks: tuple[Peak, ...]
+    contests: tuple[Contest, ...] = ()
+    peaks: tuple[Peak, ...] = ()
+    figures: tuple[Figure, ...] = ()
+
+    def __add__(self, other: Results) -> Results:
+        """Return what both found."""
+        contests, peaks = self.contests + other.contests, self.peaks + other.peaks
+        return Results(contests, peaks, self.figures + other.figures)
+
+    @property
+    def missed(self) -> tuple[Figure, ...]:
+        """The figures that are not what they should be."""
+        return tuple(figure for figure in self.figures if figure.is_reached is False)
 
     @property
     def memory_is_kept(self) -> bool:
@@ -47,13 +59,16 @@ def as_json(results: Results) -> dict[str, Any]:
         for shown, standing in zip(found["standings"], contest.standings, strict=True):
             shown["depositd_times_as_fast"] = contest.ratio(standing)
         contests.append(found)
-    return {"machine": machine(), "contests": contests, "memory": [asdict(peak) for peak in results.peaks]}
+    figures = [{**asdict(figure), "is_reached": figure.is_reached} for figure in results.figures]
+    peaks = [asdict(peak) for peak in results.peaks]
+    return {"machine": machine(), "contests": contests, "memory": peaks, "figures": figures}
 
 
 def as_text(results: Results) -> str:
     """Return tables for a terminal."""
     about = machine()
-    lines = [f"{about['system']}, {about['processors']} processors, Python {about['python']}"]
+    load = about["load_average"][0]
+    lines = [f"{about['system']}, {about['processors']} processors, Python {about['python']}, load average {load}"]
     for contest in results.contests:
         loads = " to ".join(f"{load:.1f}" for load in contest.load_average)
         lines += ["", f"{contest.title}: {_amount(contest)}, load average {loads}"]
@@ -62,11 +77,25 @@ def as_text(results: Results) -> str:
     if results.peaks:
         lines += ["", f"peak memory (at most {show_size(MOST_MEMORY_BYTES)})"]
         lines += _columns([_PEAK_HEAD, *(_peak_row(peak) for peak in results.peaks)])
+    if results.figures:
+        lines += ["", "what was promised"]
+        lines += _columns([_FIGURE_HEAD, *map(_figure_row, results.figures)])
+        lines += [f"  {figure.title}: {figure.details}" for figure in results.figures if figure.details]
     return "\n".join(lines) + "\n"
 
 
 def as_markdown(results: Results) -> str:
-    """Return one table for a README."""
+    """Return tables for a README: one of contests and memory, one of what was promised, as far as there is any."""
+    tables = []
+    if results.contests or results.peaks:
+        tables.append(_contests_table(results))
+    if results.figures:
+        head = ["| what | measured | target | |", "|---|---:|---:|---|"]
+        tables.append([*head, *(f"| {' | '.join(_figure_row(figure))} |" for figure in results.figures)])
+    return "\n\n".join("\n".join(lines) for lines in tables) + "\n"
+
+
+def _contests_table(results: Results) -> list[str]:
     lines = ["| what | with | speed | depositd is | result |", "|---|---|---:|---:|---:|"]
     for contest in results.contests:
         for standing in contest.standings:
@@ -77,11 +106,12 @@ def as_markdown(results: Results) -> str:
         f"| peak memory, {peak.title} of {show_size(peak.amount_bytes)} | depositd | {show_size(peak.peak_bytes)} | | |"
         for peak in results.peaks
     ]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 _HEAD = ("", "speed", "depositd is", "median", "fastest", "slowest", "processors", "result")
 _PEAK_HEAD = ("", "amount", "peak", "before", "time")
+_FIGURE_HEAD = ("", "measured", "target", "")
 
 
 def _row(contest: Contest, standing: Standing) -> tuple[str, ...]:
@@ -102,6 +132,10 @@ def _row(contest: Contest, standing: Standing) -> tuple[str, ...]:
 def _peak_row(peak: Peak) -> tuple[str, ...]:
     sizes = (peak.amount_bytes, peak.peak_bytes, peak.before_bytes)
     return (peak.title, *(show_size(size) for size in sizes), f"{peak.wall_s:.1f} s")
+
+
+def _figure_row(figure: Figure) -> tuple[str, ...]:
+    return (figure.title, figure.shown, figure.target, figure.outcome)
 
 
 def _amount(contest: Contest) -> str:

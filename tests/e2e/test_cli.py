@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from format_files import cbf_bytes
 
 DEPOSITD = str(Path(sysconfig.get_path("scripts")) / "depositd")
 CONFIG = """\
@@ -497,6 +498,104 @@ def test_a_reader_that_has_seen_enough_is_no_error(place):
     assert process.stderr.read() == b""
     process.stderr.close()
     process.wait(20)
+
+
+FRAMES_CONFIG = """\
+state_dir: {home}/state
+destinations: {{vault: {{type: directory, path: {home}/vault}}}}
+rules:
+  - name: pilatus
+    watch: {home}/data
+    format: frames
+    exclude: ["**/processed/**", "**/junk*"]
+    settle: 1h
+    expect: {{frames: 4}}
+    deliver: [vault]
+  - {{name: thermo, watch: {home}/data, format: thermo-raw, deliver: [vault]}}
+"""
+
+
+@pytest.fixture
+def beamline(place):
+    """A series of two wavelengths in which the seventh of nine frames is missing, and what no rule takes."""
+    place.config.write_text(FRAMES_CONFIG.format(home=place.home))
+    for name in ("run", "processed"):
+        (place.home / "data" / name).mkdir()
+    for number in (1, 2, 3, 4, 5, 6, 8, 9):
+        wavelength = {"Wavelength": "1.0722 A"} if number > 4 else {}
+        place.put(f"run/lyso_{number:05}.cbf", cbf_bytes(number, **wavelength))
+    for name in ("run/notes.txt", "run/junk_1.cbf", "processed/a_1.cbf"):
+        place.put(name)
+    os.symlink("run", place.home / "data" / "link")
+    return place
+
+
+def test_explain_tells_of_a_frame_its_own_dataset_with_every_rung_what_is_awaited_and_until_when(beamline):
+    shown = beamline.text("explain", "data/run/lyso_00005.cbf").splitlines()
+    assert shown[:4] == [
+        str(beamline.home / "data/run/lyso_00005.cbf"),
+        "  rule pilatus: took lyso as frames",
+        "  rule thermo: comes after rule pilatus, which took it",
+        "  lyso-2 is growing, judged by the files' ages:",
+    ]
+    assert shown[4:7] == [
+        "    - 4 of 4 frames",
+        "    - the wavelength is 1.0722 Å here, but 0.9795 Å in frame 1: 2 datasets share this series",
+        "    - frame 7 is missing",
+    ]
+    at = shown.index("    the ladder of evidence, the strongest first:")
+    asked = [line.partition(": ") for line in shown[at + 1 : at + 7]]
+    assert [asks for asks, _, _ in asked] == [
+        "      1. an explicit flag",
+        "      2. index and data agree",
+        "      3. the expected count",
+        "      4. no open writer",
+        "      5. a newer dataset of the same instrument",
+        "      6. nothing changes",
+    ]
+    assert all(finding for _, _, finding in asked)
+    assert shown[at + 7] == "    still awaited: 1 missing frame or 60 min more without any change" or (
+        shown[at + 7] == "    still awaited: 1 missing frame or 1 h more without any change"
+    )
+    assert shown[at + 8].startswith("    if nothing is written, the verdict can change in ")
+    assert shown[at + 9 :] == ["  the journal knows nothing of it yet"]
+
+
+def test_explain_as_json_has_the_same(beamline):
+    (found,) = beamline.json("explain", "data/run/lyso_00001.cbf", "--json")["found"]
+    assert (found["name"], found["verdict"], found["frames"]["missing"]) == ("lyso", "growing", [])
+    assert [sorted(rung) for rung in found["ladder"]] == [["asks", "finding"]] * 6
+    assert found["awaits"].endswith("more without any change")
+    assert 3000 < found["recheck_s"] <= 3600
+
+
+def test_explain_and_scan_of_a_directory_tell_of_all_of_its_datasets(beamline):
+    shown = beamline.text("explain", "data/run")
+    assert "  lyso is growing" in shown
+    assert "  lyso-2 is growing" in shown
+    for words in ([], ["data/run"]):
+        found = {one["name"]: one for one in beamline.json("scan", "--json", *words)["datasets"]}
+        assert found.keys() == {"lyso", "lyso-2"}
+        assert (found["lyso"]["frames"]["missing"], found["lyso-2"]["frames"]["missing"]) == ([], [7])
+    assert "2 datasets share this series" in beamline.text("scan")
+
+
+@pytest.mark.parametrize(
+    ("path", "finding"),
+    [
+        ("data/run/notes.txt", "watches it, but it is no part of a dataset of format frames"),
+        ("data/run/junk_1.cbf", "leaves it out: exclude (**/processed/**, **/junk*) names run/junk_1.cbf"),
+        ("data/processed/a_1.cbf", "leaves it out: exclude (**/processed/**, **/junk*) names processed"),
+        ("data/link/lyso_00001.cbf", "is a symbolic link, which is never followed"),
+        ("data", "watches it, but there is no dataset of format frames directly in it"),
+        ("vault", "does not watch it (it watches "),
+    ],
+)
+def test_explain_says_of_what_no_rule_takes_why_not(beamline, path, finding):
+    shown = beamline.text("explain", path)
+    (said,) = (line for line in shown.splitlines() if line.startswith("  rule pilatus: "))
+    assert finding in said
+    assert "the ladder" not in shown
 
 
 def test_a_terminal_gets_colours_and_watch_refreshes_until_ctrl_c(place):

@@ -11,6 +11,8 @@ import pytest
 
 from depositd.config import parse_config
 from depositd.formats import FORMATS
+from depositd.formats.table import table
+from depositd.preview import kinds
 from depositd.states import DATASET_TRANSITIONS, DELIVERY_TRANSITIONS, diagram
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +27,12 @@ def test_the_state_diagrams_are_those_of_the_code(name, transitions):
     shown = re.search(rf"<!-- diagram: {name} -->\n```mermaid\n(.*?)\n```\n<!-- end -->", ARCHITECTURE, re.DOTALL)
     assert shown is not None
     assert shown[1] == diagram(transitions)
+
+
+def test_the_table_of_formats_is_that_of_the_code():
+    shown = re.search(r"<!-- formats -->\n(.*?)\n<!-- end -->", ARCHITECTURE, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == table(kinds())
 
 
 def test_the_readme_config_is_one_that_loads():

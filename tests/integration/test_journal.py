@@ -166,6 +166,105 @@ def test_what_is_back_and_judged_whole_at_once_is_complete(journal):
     assert history(journal, first.id)[-2:] == ["changed", "completed"]
 
 
+AT_TWO, AT_THREE = "2026-11-21T02:00:00.000", "2026-11-21T03:30:00.000"
+
+
+def look(journal, dataset, origin, kind=K.GROWING):
+    planned = [PlannedDelivery("one", "auto")]
+    return journal.datasets.record(replace(sighting(dataset, kind), origin=origin), planned, LATER)
+
+
+@pytest.mark.parametrize("kind", [K.GROWING, K.COMPLETE, K.GAPPED])
+def test_an_acquisition_that_is_begun_again_before_it_was_archived_is_a_new_generation(journal, kind):
+    look(journal, frames(5), AT_TWO, kind)
+    again = look(journal, frames(1), AT_THREE)
+    assert (again.record.id, again.record.generation, again.is_new) == (2, 2, True)
+    first = journal.datasets.get(1)
+    assert (first.state, first.current, again.overwritten.id) == (DatasetState.GONE, False, 1)
+    detail = journal.view.show(1)["history"][-1]["detail"]
+    assert detail == (
+        f"overwritten by another acquisition under the same name ({AT_THREE}, before: {AT_TWO}); last seen: 5 files"
+    )
+    assert (
+        "generation 2: the acquisition was begun again under the same name"
+        in (journal.view.show(2)["history"][0]["detail"])
+    )
+    assert journal.datasets.find(ROOT, frames()).id == 2
+
+
+INODES = ("inode 7 of lyso_1_00001.cbf", "inode 8 of lyso_1_00001.cbf")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "again"),
+    [
+        (AT_TWO, AT_THREE, True),
+        (AT_THREE, AT_TWO, False),  # the first frame came late
+        (AT_TWO, "2026-11-21T02:00:59.000", False),
+        (AT_TWO, "2026-11-21T02:01:01.000", True),
+        (AT_TWO, "2026-11-21T03:00:30.000", False),  # the clock of summer time
+        (*INODES, True),
+        (INODES[0], INODES[0], False),
+        (INODES[0], "inode 6 of lyso_1_00000.cbf", False),  # another first frame came late
+        (INODES[0], AT_THREE, False),  # a mixture of both says nothing
+        (AT_THREE, INODES[0], False),
+        (None, AT_THREE, False),
+        (AT_TWO, None, False),
+    ],
+)
+def test_what_tells_one_acquisition_from_another(journal, before, after, again):
+    look(journal, frames(5), before)
+    recorded = look(journal, frames(6), after)
+    assert (recorded.record.generation, recorded.overwritten is not None) == ((2, True) if again else (1, False))
+
+
+def test_what_is_not_known_for_a_moment_is_not_forgotten(journal):
+    look(journal, frames(5), AT_TWO)
+    look(journal, frames(6), None)
+    assert look(journal, frames(2), AT_THREE).record.generation == 2
+
+
+def test_the_same_files_are_the_same_acquisition_whatever_is_said_of_them(journal):
+    look(journal, frames(5), INODES[0])
+    assert look(journal, frames(5), INODES[1]).record.generation == 1
+
+
+def test_a_restart_after_archiving_is_a_new_generation_and_the_old_one_stays_archived(journal):
+    first = look(journal, frames(5), AT_TWO, K.COMPLETE).record
+    assert journal.datasets.archived(first.id, first.fingerprint, [an_archive()], NOW)
+    again = look(journal, frames(1, size=101), AT_THREE)
+    assert (again.record.generation, again.overwritten) == (2, None)
+    assert journal.datasets.get(1).state is DatasetState.ARCHIVED
+    journal.deliveries.set_aside_superseded(LATER)
+    assert delivery_of(journal, first).state is S.SKIPPED
+
+
+def test_a_restart_after_delivery_leaves_what_was_delivered(journal):
+    first = look(journal, frames(5), AT_TWO, K.COMPLETE).record
+    assert journal.datasets.archived(first.id, first.fingerprint, [an_archive()], NOW)
+    apply(journal, delivery_of(journal, first), E.DELIVERED)
+    again = look(journal, frames(1, size=101), AT_THREE)
+    journal.deliveries.set_aside_superseded(LATER)
+    assert delivery_of(journal, first).state is S.DELIVERED
+    assert delivery_of(journal, again.record).state is S.WAITING
+
+
+def test_another_acquisition_in_the_place_of_one_that_vanished_is_not_the_old_one_come_back(journal):
+    first = look(journal, frames(5), AT_TWO, K.COMPLETE).record
+    journal.datasets.vanish([first.id], NOW)
+    back = changed(frames(), *(file._replace(mtime_ns=99) for file in frames(5).files))
+    again = look(journal, back, AT_THREE, K.COMPLETE)
+    assert (again.record.id, again.record.generation, again.overwritten) == (2, 2, None)
+    assert history(journal, 1) == ["seen", "completed", "vanished"]
+
+
+def test_two_restarts_are_three_generations(journal):
+    for generation, hour in enumerate((2, 4, 6), 1):
+        recorded = look(journal, frames(generation), f"2026-11-21T0{hour}:00:00", K.COMPLETE)
+        assert recorded.record.generation == generation
+    assert [journal.datasets.get(number).current for number in (1, 2, 3)] == [False, False, True]
+
+
 def test_an_archived_dataset_does_not_vanish(journal):
     first = archived(journal)
     assert journal.datasets.vanish([first.id], NOW) == []

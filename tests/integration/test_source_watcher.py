@@ -307,6 +307,7 @@ def test_a_root_that_goes_away_in_the_middle_of_a_sweep_loses_nothing(night, tmp
 
     n.moved = unmounting
     n.turn(60)
+    n.turn(5)
     assert (tmp_path / "away").exists()
     n.pass_time(60)
     assert n.states == {"lyso_1": D.COMPLETE, "lyso_2": D.COMPLETE}
@@ -566,3 +567,70 @@ def test_a_wavelength_that_changes_in_a_series_makes_two_datasets(night):
     n.pass_time(60)
     current = {record.name: (record.generation, record.state) for record in n.datasets if record.current}
     assert current == {"lyso_1": (1, D.ARCHIVED), "lyso_1-2": (2, D.COMPLETE)}
+
+
+def test_one_dataset_that_vanishes_takes_none_of_its_neighbours_with_it(night):
+    n = night()
+    n.series("run/a_1")
+    n.series("run/b_1")
+    n.turn()
+    n.pass_time(5)
+    for number in range(1, 4):
+        os.unlink(n.root / f"run/a_1_{number:05}.cbf")
+    n.pass_time(130)
+    assert n.states == {"a_1": D.GONE, "b_1": D.COMPLETE}
+    assert history(n.journal, 2) == ["seen", "completed"]
+
+
+def test_another_directory_in_the_roots_place_is_watched_and_the_former_ones_datasets_are_not_deleted(night, tmp_path):
+    n = night()
+    n.series("held_1")
+    n.turn()
+    n.pass_time(5)
+    os.rename(n.root, tmp_path / "away")
+    n.pass_time(10)
+    n.root.mkdir()
+    n.series("new_1")
+    n.pass_time(130)
+    assert n.states == {"held_1": D.GROWING, "new_1": D.COMPLETE}
+    assert any("1 dataset of the former one are waited for" in said for said in n.said)
+    shutil.rmtree(n.root)
+    os.rename(tmp_path / "away", n.root)
+    n.pass_time(130)
+    assert n.states["held_1"] == D.COMPLETE
+
+
+def test_a_link_to_a_directory_is_never_followed_whatever_events_say(night, tmp_path):
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep" / "secret_1_00001.cbf").write_bytes(FRAME)
+    n = night(events=True)
+    n.series("run/a_1")
+    n.turn()
+    os.symlink(tmp_path / "elsewhere", n.root / "run" / "link")
+    for directory in ("run/link", "run/link/deep"):
+        n.changed.add(str(n.root / directory))
+    n.pass_time(60)
+    assert n.states == {"a_1": D.COMPLETE}
+    os.rename(n.root / "run", n.root / "moved")
+    os.symlink(tmp_path / "elsewhere", n.root / "run")
+    n.changed.add(str(n.root / "run"))
+    n.pass_time(60)
+    assert "secret_1" not in n.states
+
+
+def test_what_is_archived_and_looks_different_is_in_doubt_until_it_is_judged(night):
+    n = night()
+    n.series("run/a_1")
+    n.turn()
+    n.pass_time(30)
+    n.archive(n.datasets[0])
+    n.pass_time(10)
+    assert not n.watcher.in_doubt
+    n.watcher.close()
+    n.write("run/a_1_00004.cbf")
+    n.begin()
+    n.turn()
+    assert n.watcher.in_doubt
+    n.pass_time(30)
+    assert not n.watcher.in_doubt
+    assert [record.generation for record in n.datasets if record.current] == [2]

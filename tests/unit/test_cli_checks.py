@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from depositd.cli.checks import Level, credential, inotify, room, sqlite_version, web
+from depositd.cli.checks import Level, credential, gentle, inotify, room, sqlite_version, web
 from depositd.config import SecretSource
 from depositd.watch.inotify import WatchLimit
 
@@ -45,6 +45,23 @@ def test_inotify_limits_are_compared_with_what_is_watched(watches, instances, di
     finding = inotify(limit, instances, 2, directories, counted_all=counted_all)
     assert finding.level is level
     assert bool(finding.hint) is (level is not Level.OK)
+
+
+@pytest.mark.parametrize(
+    ("file_system", "is_idle", "level", "word"),
+    [
+        ("ext4", True, Level.OK, "and at idle I/O priority"),
+        ("nfs4", True, Level.OK, "does not hear"),
+        ("ext4", False, Level.WARNING, "not possible here"),
+        (None, False, Level.WARNING, "not possible here"),
+    ],
+)
+def test_a_gentle_source_says_what_its_gentleness_is_worth(file_system, is_idle, level, word):
+    finding = gentle("/data", 20_000_000, file_system, is_idle=is_idle)
+    assert (finding.subject, finding.level) == ("source /data", level)
+    assert "20.0 MB a second" in finding.sentence
+    assert word in finding.sentence
+    assert bool(finding.hint) is (level is Level.WARNING)
 
 
 def test_a_floor_of_free_space_that_is_broken_is_a_problem():

@@ -113,7 +113,7 @@ def test_what_needs_somebody_comes_first_with_its_reason_and_what_to_do():
     lines = shown.splitlines()
     start = lines.index("NEEDS YOU (1)")
     assert lines[start + 1].split("  ")[1:3] == ["2", "lyso_2"]
-    assert "archived: 1,800 of 1,800 frames; last write 41 s ago" in lines[start + 1]
+    assert "archived: 1,800 of 1,800 frames" in lines[start + 1]
     assert lines[start + 2].strip() == "to irrmc  held"
     assert lines[start + 3].strip() == "pdb_code is missing"
     assert lines[start + 4].strip() == "→ depositd release 2 --set pdb_code=…"

@@ -43,7 +43,7 @@ def test_what_is_not_said_has_a_default():
     assert config.source_file == Path("dir/c.yaml")
     rule = config.rules[0]
     assert (rule.settle_s, rule.expect_frames, rule.marker, rule.on_incomplete) == (30.0, None, None, "hold")
-    assert (rule.include, rule.exclude, rule.keep_archive_s) == ((), (), 7 * 86_400.0)
+    assert (rule.include, rule.exclude, rule.keep_archive_s, rule.gentle) == ((), (), 7 * 86_400.0, None)
     assert (rule.archive.compression, rule.archive.level, rule.archive.name) == ("zstd", None, "{name}")
     assert (rule.metadata.path, rule.metadata.sidecar, rule.metadata.set) == (None, "deposit.yaml", {})
     irrmc = config.destinations["irrmc"]
@@ -213,6 +213,22 @@ def test_a_config_cannot_be_changed():
         small().sweep_every_s = 1.0
 
 
+@pytest.mark.parametrize(
+    ("gentle", "rate"),
+    [
+        ("true", 20_000_000),
+        ("yes", 20_000_000),
+        ("{}", 20_000_000),
+        ("{read_rate: 500kB/s}", 500_000),
+        ("false", None),
+        ("off", None),
+    ],
+)
+def test_a_gentle_rule_reads_within_a_limit(gentle: str, rate: int | None):
+    rule = parse_config(SMALL + f"    gentle: {gentle}\n", "c.yaml").rules[0]
+    assert (rule.gentle.read_rate_bytes_per_s if rule.gentle else None) == rate
+
+
 def test_the_example_is_right_and_shows_every_key():
     text = EXAMPLE.read_text(encoding="utf-8")
     config = parse_config(text, "config.example.yaml")
@@ -221,7 +237,7 @@ def test_the_example_is_right_and_shows_every_key():
     assert irrmc.window == Window(time(20), time(6))
     assert irrmc.rate_limit_bytes_per_s == 50_000_000
     sections = [config, config.spool, config.rules[0], config.rules[0].metadata, config.rules[0].archive]
-    sections += [config.rules[0].deliver[0], *config.destinations.values()]
+    sections += [config.rules[0].deliver[0], config.rules[0].gentle, *config.destinations.values()]
     keys = {key for section in sections if section is not None for key in section.keys()}  # noqa: SIM118  not a dict
     assert {key for key in keys if not re.search(rf"\b{key}:", text)} == set()
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from python_multipart.multipart import MultipartParser
 
-from depositd.destinations.body import BLOCK_BYTES, WORTH_A_THREAD_BYTES, Body, FilePart, TokenBucket
+from depositd.destinations.body import BLOCK_BYTES, WORTH_A_THREAD_BYTES, Body, FilePart
 from depositd.errors import ArchiveInvalid
+from depositd.rate_limit import RateLimit
 
 CONTENT = b"frame" * 1000
 
@@ -199,9 +200,9 @@ class FakeClock:
 
 def test_a_rate_limit_is_kept_by_all_transfers_together():
     clock = FakeClock()
-    bucket = TokenBucket(1_000_000, clock=clock, sleep=clock.sleep)
+    rate_limit = RateLimit(1_000_000, clock=clock, sleep=clock.sleep)
     bodies = [
-        multipart(part(sha256=None, size_bytes=2_000_000, opener=lambda _path: Zeros(2_000_000)), bucket=bucket)
+        multipart(part(sha256=None, size_bytes=2_000_000, opener=lambda _path: Zeros(2_000_000)), rate_limit=rate_limit)
         for _ in range(2)
     ]
     readers = [iter(body) for body in bodies]
@@ -212,14 +213,19 @@ def test_a_rate_limit_is_kept_by_all_transfers_together():
     assert 4.0 - 0.3 <= clock.now_s - 100.0 <= 4.0
 
 
-def test_idle_time_is_not_saved_up():
+def test_a_transfer_can_be_stopped_while_it_waits_for_its_limit():
     clock = FakeClock()
-    bucket = TokenBucket(1000, clock=clock, sleep=clock.sleep)
-    clock.now_s += 3600
-    before_s = clock.now_s
-    for _ in range(5):
-        bucket.take(1000)
-    assert clock.now_s - before_s == pytest.approx(4.0)
+    rate_limit = RateLimit(1, clock=clock, sleep=clock.sleep)
+    rate_limit.take(1000)
+
+    def stop(_sent: int, _size: int) -> None:
+        raise InterruptedError
+
+    body = multipart(part(), rate_limit=rate_limit, on_progress=stop)
+    body.read()
+    with pytest.raises(InterruptedError):
+        body.read()
+    assert clock.now_s < 101.0
 
 
 def test_json_and_forms():

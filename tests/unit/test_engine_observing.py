@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from engine_support import NOW, rule_of
+from engine_support import NOW, rule_of, sidecar_of
 from format_files import stat_of
 
 from depositd.engine.observing import SHORTEST_RECHECK_S, Observer, identity_of, last_write_age_s, oldest_date
@@ -18,11 +18,13 @@ K = VerdictKind
 class Looks:
     """An observer of a root that is not there: every probe of a file finds nothing to read."""
 
-    def __init__(self, sidecars=None, **rule):
+    def __init__(self, sidecars=None, has_read=lambda: None, **rule):
         self.sidecars = sidecars or {}
         keys = {"format": "directory", "settle": "10s", **rule}
         self.there = {}
-        self.observer = Observer("/nowhere", [rule_of(**keys)], self.read, stat=lambda _root, path: self.there.get(path))
+        self.observer = Observer(
+            "/nowhere", [rule_of(**keys)], self.read, stat=lambda _root, path: self.there.get(path), has_read=has_read
+        )
         self.at_s = 0.0
 
     def read(self, path):
@@ -55,6 +57,15 @@ def test_what_was_not_still_for_one_look_is_not_read_and_no_verdict_stands_on_it
     assert looks.group.probes == {}
     looks(A, B)
     assert looks.group.probes.keys() == {"run/a", "run/b"}
+
+
+def test_each_read_of_a_file_is_told_so_that_it_can_be_waited_for():
+    told = []
+    looks = Looks(has_read=lambda: told.append(None))
+    looks(A, B)
+    assert told == []
+    looks(A, B)
+    assert len(told) == 4  # what cannot be read is tried again at once
 
 
 def test_only_the_files_that_changed_are_read_again():
@@ -93,13 +104,13 @@ def test_a_settled_dataset_is_left_alone_until_it_or_its_sidecar_changes():
     looks = Looks({"/nowhere/run.deposit.yaml": b"title: x\n"})
     (judged,) = looks(A, files=["run.deposit.yaml"])
     assert judged.sighting.metadata["title"] == "x"
-    looks.observer.settle(judged.identity, judged.sighting)
+    looks.observer.settle(judged.identity, judged.sighting.fingerprint, sidecar_of(judged))
     assert looks(A, files=["run.deposit.yaml"]) == []
     looks.sidecars["/nowhere/run.deposit.yaml"] = b"title: y\n"
     assert looks(A, files=["run.deposit.yaml"]) == []  # what of it is archived is known once its headers are read
     (changed,) = looks(A, files=["run.deposit.yaml"])
     assert changed.sighting.metadata["title"] == "y"
-    looks.observer.settle(changed.identity, changed.sighting)
+    looks.observer.settle(changed.identity, changed.sighting.fingerprint, sidecar_of(changed))
     assert looks(A, B, files=["run.deposit.yaml"]) == []
     assert len(looks(A, B, files=["run.deposit.yaml"])) == 1
 
@@ -108,7 +119,7 @@ def test_what_the_journal_knows_as_settled_is_not_looked_at_and_what_is_forgotte
     looks = Looks()
     (judged,) = looks(A)
     other = Looks()
-    other.observer.known_settled(judged.identity, judged.sighting.fingerprint, Sidecar())
+    other.observer.settle(judged.identity, judged.sighting.fingerprint, Sidecar())
     assert other(A) == []
     other.observer.forget(judged.identity)
     assert len(other(A)) == 1

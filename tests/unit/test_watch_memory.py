@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+
 import pytest
 from test_watch_sweep import FakeFiles
 
@@ -30,6 +32,7 @@ class Source:
         return self.files.tree
 
     def sign(self, path):
+        path = path.removesuffix("/.")
         self.signed.append(path)
         return (1, 1, self.stamps.get(path, 0), 0)
 
@@ -135,7 +138,8 @@ def test_what_vanishes_from_a_restless_directory_is_named_as_it_was_last_seen():
     del source.tree["a"]["y"]
     (listing,) = source.memory.look("a", whole=False)
     assert [(file.path, file.size_bytes) for file in listing.vanished] == [("a/y", 2)]
-    assert list(source.memory.look("a", whole=False))[0].vanished == ()
+    (listing,) = source.memory.look("a", whole=False)
+    assert listing.vanished == ()
 
 
 @pytest.mark.parametrize("forget", [True, False])
@@ -146,6 +150,18 @@ def test_a_look_shows_one_directory_and_what_moved_in_below_it(forget):
     source.files.scanned.clear()
     assert [listing.directory for listing in source.memory.look("a", whole=False)] == ["a", "a/new", "a/new/deep"]
     assert "/data/a/known" not in source.files.scanned
+
+
+def test_a_place_that_no_look_has_come_to_is_reached_from_above_and_never_through_a_link():
+    source = Source({"a": {}, "link": stat.S_IFLNK})
+    source.sweep(rest=False)
+    assert [listing.directory for listing in source.memory.look("link/etc", whole=False)] == [""]
+    source.tree["a"]["new"] = {"deep": {"x": ""}}
+    assert [listing.directory for listing in source.memory.look("a/new/deep", whole=False)] == [
+        "a",
+        "a/new",
+        "a/new/deep",
+    ]
 
 
 def test_a_directory_that_was_forgotten_is_shown_whole():

@@ -43,6 +43,7 @@ class FakeFiles:
 
     @contextmanager
     def __call__(self, path):
+        path = path.removesuffix("/.")
         self.scanned.append(path)
         node = self.tree
         for part in filter(None, path.removeprefix(ROOT).split("/")):

@@ -17,6 +17,7 @@ from depositd.archive.verifying import verify
 from depositd.archive.zip import ZipWriter, refuse_names
 from depositd.formats.base import ContentCheck
 from depositd.model import Archive, Member, Packing
+from depositd.rate_limit import RateLimit
 
 ContentChecks = Callable[[str], ContentCheck | None]
 Progress = Callable[[int, int], None]
@@ -31,14 +32,16 @@ def pack(
     *,
     content_check: ContentChecks | None,
     progress: Progress,
+    read_limit: RateLimit | None = None,
     free_bytes: Callable[[str], int] = free_space_bytes,
     fsync: Callable[[int], None] = os.fsync,
 ) -> Archive:
     """Pack a dataset into ``target_directory`` (made where it is missing) and return the verified archive.
 
     ``content_check`` gives a fresh check for a file's name.  ``progress`` is called with the source bytes read and
-    their total, often, also while the result is verified; it may raise to stop.  Whatever is raised, nothing is
-    left behind and an older file of the same name stays as it was.
+    their total, often, also while the result is verified; it may raise to stop, which it also may while a
+    ``read_limit`` lets the source wait.  Whatever is raised, nothing is left behind and an older file of the same name
+    stays as it was.
 
     Raises SourceChanged or SourceUnreadable for a file that is not what was planned, ContentCorrupt for one that
     contradicts its own checksum, SpoolFull where the floor of free space would be broken, and ArchiveInvalid
@@ -53,7 +56,7 @@ def pack(
         free_bytes=free_bytes,
         fsync=fsync,
     ) as part:
-        members, inner_md5 = _fill(plan, part, checks, done)
+        members, inner_md5 = _fill(plan, part, checks, done, read_limit)
         part.seal()
         archive = Archive(
             path=part.path,
@@ -70,10 +73,13 @@ def pack(
         return dataclasses.replace(archive, path=part.final_path)
 
 
-def _fill(plan: PackPlan, part: PartFile, checks: ContentChecks, done: _Done) -> tuple[tuple[Member, ...], str | None]:
+def _fill(
+    plan: PackPlan, part: PartFile, checks: ContentChecks, done: _Done, read_limit: RateLimit | None
+) -> tuple[tuple[Member, ...], str | None]:
     """Write the whole content and return its members, and the MD5 of the tar where there is one inside."""
     done.add(0)
-    with SourceTree(plan.root) as tree:
+    throttle = None if read_limit is None else partial(read_limit.take, waiting=partial(done.add, 0))
+    with SourceTree(plan.root, throttle) as tree:
         if plan.packing is Packing.FILE:
             return (_copy(plan, tree, part, checks, done),), None
         if plan.compression == "zip":

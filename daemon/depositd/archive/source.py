@@ -3,6 +3,9 @@
 A file is the one that the plan means only if it is a regular file with the planned inode, size and mtime, both
 before its first byte is read and after its last.  Everything else raises SourceChanged or SourceUnreadable, with
 the file's name and the numbers.
+
+A source with a rate limit is treated gently: read in small pieces no faster than the limit, at idle I/O priority, and
+what only we read does not stay in the page cache, where the instrument's own programs have better use for the room.
 """
 
 from __future__ import annotations
@@ -11,18 +14,23 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import NoReturn, Self
 
+from depositd import io_priority
 from depositd.errors import SourceChanged, SourceUnreadable
+from depositd.formats.reading import open_to_read
 from depositd.model import FileKind, FileStat
 from depositd.units import printable, show_duration
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NOATIME = getattr(os, "O_NOATIME", 0)  # Linux only
 
+Throttle = Callable[[int], None]
+"""Told the bytes that are about to be read; returns when they may be, or raises to stop."""
+
+GENTLE_PIECE_BYTES = 256 << 10
+"""As much as a throttled source is read at once: the disk is never taken for longer than a few milliseconds."""
 
 _CHANGED_HINT = "the dataset is taken up again by itself once nothing writes to it"
 _UNREADABLE_HINT = "check the permissions for the daemon's user, and the health of the disk or file server"
@@ -31,23 +39,28 @@ _UNREADABLE_HINT = "check the permissions for the daemon's user, and the health 
 class SourceTree:
     """A source's root directory, held open while files below it are read.
 
-    The root itself may be reached through links, since an operator configured it; nothing below it may.
+    The root itself may be reached through links, since an operator configured it; nothing below it may.  With a
+    ``throttle`` it is read gently, by the thread that enters the context.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, throttle: Throttle | None = None) -> None:
         self._root = root
+        self._throttle = throttle
+        self._idle = io_priority.idle(throttle is not None)
         try:
             self._descriptor = os.open(root, _DIRECTORY_FLAGS)
         except OSError as error:
             _raise(root, error)
 
     def __enter__(self) -> Self:
+        self._idle.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._descriptor)
+        self._idle.__exit__(kind, error, trace)
 
     @contextlib.contextmanager
     def open(self, planned: FileStat) -> Iterator[SourceFile]:
@@ -61,7 +74,8 @@ class SourceTree:
         try:
             descriptor = _open_file(planned, parent)
             try:
-                yield SourceFile(planned, descriptor, parent)
+                with _leaving_no_trace(descriptor, planned.size_bytes, self._throttle is not None):
+                    yield SourceFile(planned, descriptor, parent, self._throttle)
             finally:
                 os.close(descriptor)
         finally:
@@ -84,8 +98,9 @@ class SourceTree:
 class SourceFile:
     """One file that is open for reading, and proven to be the planned one so far."""
 
-    def __init__(self, planned: FileStat, descriptor: int, parent: int) -> None:
+    def __init__(self, planned: FileStat, descriptor: int, parent: int, throttle: Throttle | None = None) -> None:
         self.planned = planned
+        self._throttle = throttle
         self._descriptor = descriptor
         self._parent = parent
         self._opened = self._confirm(self._stat(), "after it was looked at")
@@ -96,7 +111,13 @@ class SourceFile:
         return self._descriptor
 
     def read_into(self, block: memoryview) -> int:
-        """Read at least one and at most ``len(block)`` bytes; raises SourceChanged where the file ends too early."""
+        """Read at least one and at most ``len(block)`` bytes; raises SourceChanged where the file ends too early.
+
+        Also raises what the throttle raises.
+        """
+        if self._throttle is not None:
+            block = block[:GENTLE_PIECE_BYTES]
+            self._throttle(len(block))
         try:
             count = os.readv(self._descriptor, [block])
         except OSError as error:
@@ -160,13 +181,32 @@ def _inodes(before: int, after: int) -> str:
 
 def _open_file(planned: FileStat, parent: int) -> int:
     try:
-        try:
-            return os.open(planned.name, _FILE_FLAGS | _NOATIME, dir_fd=parent)
-        except PermissionError:
-            # only a file's owner may read it without moving its access time
-            return os.open(planned.name, _FILE_FLAGS, dir_fd=parent)
+        return open_to_read(planned.name, parent)
     except OSError as error:
         _raise(planned.path, error)
+
+
+@contextlib.contextmanager
+def _leaving_no_trace(descriptor: int, size_bytes: int, gentle: bool) -> Iterator[None]:
+    """Drop a gently read file from the page cache afterwards, unless it was there before: somebody may work with it."""
+    brought = gentle and not is_cached(descriptor, size_bytes // 2)
+    try:
+        yield
+    finally:
+        if brought:
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def is_cached(descriptor: int, offset: int) -> bool:
+    """Say whether a byte of a file can be had without the disk; True where the system cannot say."""
+    try:
+        os.preadv(descriptor, [bytearray(1)], offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except (OSError, AttributeError):  # a file system, or a system, that does not know the question
+        return True
+    return True
 
 
 def _changed(planned: FileStat, change: str) -> NoReturn:

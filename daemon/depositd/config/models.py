@@ -28,7 +28,7 @@ class Config(Section):
     web: Web | None = None
     retry: Retry = RetryPolicy()
     sweep_every_s: v.Interval = Field(default=60.0, alias="sweep_every")
-    thorough_every_s: v.Interval = Field(default=3600.0, alias="thorough_every")
+    thorough_every_s: v.Interval = Field(default=600.0, alias="thorough_every")
     destinations: dict[v.Name, Annotated[AnyDestination, Field(discriminator="type")]]
     rules: Annotated[tuple[Rule, ...], BeforeValidator(v.filled_list(f"a list of rules, such as [{RULE_EXAMPLE}]"))]
 

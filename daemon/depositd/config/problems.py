@@ -11,7 +11,16 @@ from pydantic_core import ErrorDetails
 from depositd.config.document import Document, Finding, KeyPath, Mark, Scalar
 from depositd.config.models import Config
 from depositd.config.raw import value_at
-from depositd.config.rules import RULE_EXAMPLE, SUPPORTED_FORMATS, ArchiveRules, Deliver, Expect, MetadataRules, Rule
+from depositd.config.rules import (
+    RULE_EXAMPLE,
+    SUPPORTED_FORMATS,
+    ArchiveRules,
+    Deliver,
+    Expect,
+    Gentle,
+    MetadataRules,
+    Rule,
+)
 from depositd.config.sections import ON_SECTION, RetrySection, SecretSection, Section, Spool, Web
 from depositd.config.servers import DESTINATION_SECTIONS
 from depositd.config.wording import nearest, quoted, shape
@@ -160,6 +169,7 @@ _SECTIONS: Mapping[KeyPath, type[Section]] = {
     ("destinations", "*", "password"): SecretSection,
     ("rules", "*"): Rule,
     ("rules", "*", "expect"): Expect,
+    ("rules", "*", "gentle"): Gentle,
     ("rules", "*", "metadata"): MetadataRules,
     ("rules", "*", "archive"): ArchiveRules,
     ("rules", "*", "deliver", "*"): Deliver,

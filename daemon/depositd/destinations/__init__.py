@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 from depositd.destinations.base import Destination
-from depositd.destinations.body import TokenBucket
 from depositd.destinations.directory import DirectoryDestination
 from depositd.destinations.http import utc_now
 from depositd.destinations.proteindiffraction import Client as ProteinDiffractionClient
@@ -27,6 +26,7 @@ from depositd.destinations.settings import (
     ProteomicsQCSettings,
     ServerSettings,
 )
+from depositd.rate_limit import RateLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Surroundings:
     sleep: Callable[[float], None] = time.sleep
     on_secret: Callable[[str], None] | None = None
 
-    def bucket(self, rate_bytes_per_s: float | None) -> TokenBucket | None:
+    def rate_limit(self, rate_bytes_per_s: float | None) -> RateLimit | None:
         """Return the rate limit of one destination, None where it has none."""
-        return TokenBucket(rate_bytes_per_s, clock=self.clock, sleep=self.sleep) if rate_bytes_per_s else None
+        return RateLimit(rate_bytes_per_s, clock=self.clock, sleep=self.sleep) if rate_bytes_per_s else None
 
 
 def _proteindiffraction(name: str, settings: ProteinDiffractionSettings, around: Surroundings) -> Destination:
@@ -49,7 +49,7 @@ def _proteindiffraction(name: str, settings: ProteinDiffractionSettings, around:
         credentials=settings.credentials,
         ca_file=_ca_file(settings),
         insecure_http=settings.insecure_http,
-        bucket=around.bucket(settings.rate_limit_bytes_per_s),
+        rate_limit=around.rate_limit(settings.rate_limit_bytes_per_s),
         now=around.now,
         on_secret=around.on_secret,
     )
@@ -62,7 +62,7 @@ def _proteomicsqc(name: str, settings: ProteomicsQCSettings, around: Surrounding
         credentials=settings.credentials,
         ca_file=_ca_file(settings),
         insecure_http=settings.insecure_http,
-        bucket=around.bucket(settings.rate_limit_bytes_per_s),
+        rate_limit=around.rate_limit(settings.rate_limit_bytes_per_s),
         now=around.now,
     )
     return ProteomicsQC(
@@ -78,7 +78,7 @@ def _proteomicsqc(name: str, settings: ProteomicsQCSettings, around: Surrounding
 
 
 def _directory(name: str, settings: DirectorySettings, around: Surroundings) -> Destination:
-    return DirectoryDestination(name, settings.path, bucket=around.bucket(settings.rate_limit_bytes_per_s))
+    return DirectoryDestination(name, settings.path, rate_limit=around.rate_limit(settings.rate_limit_bytes_per_s))
 
 
 def _ca_file(settings: ServerSettings) -> str | None:

@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import secrets
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,50 +20,16 @@ from urllib.parse import urlencode
 
 from depositd.errors import ArchiveInvalid
 from depositd.model import Archive
+from depositd.rate_limit import RateLimit
 from depositd.units import printable
 
 BLOCK_BYTES = 1 << 20
-SMALLEST_BLOCK_BYTES = 1 << 14
 WORTH_A_THREAD_BYTES = 16 * BLOCK_BYTES
 MOST_AHEAD = 4
 """Blocks that wait to be hashed: they bound the memory."""
 
 Progress = Callable[[int, int], None]
 """Told the file's bytes handed to the connection, and all of them; may raise to stop the transfer."""
-
-
-class TokenBucket:
-    """A rate limit that all transfers to one destination share; safe to use from many threads.
-
-    Time that went unused is not saved up, so a limit is never exceeded by a burst.
-    """
-
-    def __init__(
-        self,
-        rate_bytes_per_s: float,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._rate_bytes_per_s = rate_bytes_per_s
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._free_at_s = clock()
-
-    @property
-    def block_bytes(self) -> int:
-        """A quarter of a second's worth, so that a slow limit still moves evenly."""
-        return max(SMALLEST_BLOCK_BYTES, min(BLOCK_BYTES, int(self._rate_bytes_per_s / 4)))
-
-    def take(self, size_bytes: int) -> None:
-        """Wait until ``size_bytes`` may be sent."""
-        with self._lock:
-            now_s = self._clock()
-            start_s = max(self._free_at_s, now_s)
-            self._free_at_s = start_s + size_bytes / self._rate_bytes_per_s
-        if start_s > now_s:
-            self._sleep(start_s - now_s)
 
 
 def _open_unbuffered(path: str) -> BinaryIO:
@@ -139,14 +103,14 @@ class Body:
         file: FilePart | None = None,
         tail: bytes = b"",
         *,
-        bucket: TokenBucket | None = None,
+        rate_limit: RateLimit | None = None,
         on_progress: Progress | None = None,
     ) -> None:
         self.content_type = content_type
         self._head = head
         self._file = file
         self._tail = tail
-        self._bucket = bucket
+        self._rate_limit = rate_limit
         self._on_progress = on_progress
         self._file_bytes = file.size_bytes if file else 0
         self._stream: BinaryIO | None = None
@@ -170,7 +134,7 @@ class Body:
         file_field: str,
         file: FilePart,
         *,
-        bucket: TokenBucket | None = None,
+        rate_limit: RateLimit | None = None,
         on_progress: Progress | None = None,
         boundary: str | None = None,
     ) -> Self:
@@ -187,7 +151,7 @@ class Body:
         head = "".join(parts).encode("utf-8", "surrogateescape")
         tail = f"\r\n--{boundary}--\r\n".encode()
         content_type = f"multipart/form-data; boundary={boundary}"
-        return cls(content_type, head, file, tail, bucket=bucket, on_progress=on_progress)
+        return cls(content_type, head, file, tail, rate_limit=rate_limit, on_progress=on_progress)
 
     @property
     def began(self) -> bool:
@@ -238,16 +202,21 @@ class Body:
         return block
 
     def _file_block(self, most: int) -> bytes:
-        if self._bucket is not None:
-            most = min(most, self._bucket.block_bytes)
+        if self._rate_limit is not None:
+            most = min(most, self._rate_limit.block_bytes)
         block = self._from_file(most)
         if not block:
             sent_bytes = self._at - len(self._head)
             raise self._changed(f"ends after {sent_bytes:,} of {self._file_bytes:,} bytes")
         self._hash.update(block)
-        if self._bucket is not None:
-            self._bucket.take(len(block))
+        if self._rate_limit is not None:
+            self._rate_limit.take(len(block), self._tell)
         return block
+
+    def _tell(self) -> None:
+        """Say how far it is; may raise to stop the transfer."""
+        if self._on_progress is not None:
+            self._on_progress(self._at - len(self._head), self._file_bytes)
 
     def _check_file(self, file: FilePart) -> None:
         if self._from_file(1):

@@ -18,9 +18,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from depositd.destinations.base import Outcome, Report
-from depositd.destinations.body import BLOCK_BYTES, TokenBucket
+from depositd.destinations.body import BLOCK_BYTES
 from depositd.errors import ArchiveInvalid, Rejected, Unavailable
 from depositd.model import Archive, Delivery, Metadata, Packing, Problem
+from depositd.rate_limit import RateLimit
 from depositd.states import DeliveryEvent
 from depositd.units import printable, show_size
 
@@ -50,10 +51,10 @@ class Hashes:
 class DirectoryDestination:
     """One configured directory.  Every OSError becomes Unavailable: disks come back, and nothing is lost meanwhile."""
 
-    def __init__(self, name: str, path: str | os.PathLike[str], *, bucket: TokenBucket | None = None) -> None:
+    def __init__(self, name: str, path: str | os.PathLike[str], *, rate_limit: RateLimit | None = None) -> None:
         self._name = name
         self._path = os.fspath(path)
-        self._bucket = bucket
+        self._rate_limit = rate_limit
 
     @property
     def name(self) -> str:
@@ -107,12 +108,24 @@ class DirectoryDestination:
                 return _delivered(final, "is there already, with the same content")
             try:
                 self._copy(archive, part, report.progress)
-                _give_name(part, final)
+                final = self._named(part, final, archive)
             except BaseException:
                 _remove(part)
                 raise
             _fsync_directory(self._path)
         return _delivered(final, f"is a copy whose {archive.size_bytes:,} bytes were read back and compared")
+
+    def _named(self, part: str, final: str, archive: Archive) -> str:
+        """Give the copy its name, or the next one where another delivery took it in the same instant."""
+        try:
+            _give_name(part, final)
+        except FileExistsError:
+            final, is_there = self._free_name(archive)
+            if is_there:
+                _remove(part)
+            else:
+                _give_name(part, final)
+        return final
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
@@ -145,16 +158,19 @@ class DirectoryDestination:
         return os.path.join(self._path, name)
 
     def _copy(self, archive: Archive, part: str, on_progress: Callable[[int, int], None]) -> None:
-        promised = Hashes(archive.sha256, archive.md5)
+        promised, done_bytes, hashes = Hashes(archive.sha256, archive.md5), 0, _Hasher()
+
+        def tell() -> None:
+            on_progress(min(done_bytes, archive.size_bytes), archive.size_bytes)
+
         with _opened_source(archive) as source, _opened(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as target:
-            done_bytes, hashes = 0, _Hasher()
             while block := _read_source(source, archive):
                 _write_all(target, block)
                 hashes.update(block)
                 done_bytes += len(block)
-                if self._bucket is not None:
-                    self._bucket.take(len(block))
-                on_progress(min(done_bytes, archive.size_bytes), archive.size_bytes)
+                if self._rate_limit is not None:
+                    self._rate_limit.take(len(block), tell)
+                tell()
             if hashes.result() != promised or done_bytes != archive.size_bytes:
                 raise ArchiveInvalid(
                     f"{printable(archive.name)} in the spool is not what was packed "

@@ -64,7 +64,8 @@ def record_by_hand(
     waited_s = 0.0
     while True:
         root, taken = find(plan.config, absolute)
-        sighting = _the_one(judge_now(root, taken, clock(), deep=True), absolute[len(root) :].strip("/"), absolute)
+        judged = judge_now(root, taken, clock(), deep=True, read_limit=plan.gentleness.limit_of(root))
+        sighting = _the_one(judged, absolute[len(root) :].strip("/"), absolute)
         if sighting.verdict.kind is not VerdictKind.GROWING:
             break
         wait_s = min(sighting.verdict.recheck_s or SETTLE_S, SETTLE_S)

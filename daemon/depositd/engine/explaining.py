@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from depositd.config import Config, Rule
+from depositd.config import Config, Globs, Rule
+from depositd.engine.gentleness import Gentleness
 from depositd.engine.matching import RuleMatcher, Taken, take_all
-from depositd.engine.scanning import Scanned, begun_after, judge_now, link_on_the_way, listing_at, require, scanned_json
+from depositd.engine.scanning import (
+    Begun,
+    Scanned,
+    judge_now,
+    link_on_the_way,
+    listing_at,
+    newest_of,
+    require,
+    scanned_json,
+)
 from depositd.engine.watching import sources
 from depositd.errors import DepositdError
-from depositd.journal import DatasetRecord, Journal
+from depositd.journal import DatasetRecord, Journal, Sighting
 from depositd.model import Listing
 from depositd.units import printable, show_duration
 
@@ -102,7 +112,7 @@ def _holds(journal: Journal, record: DatasetRecord, path: str) -> bool:
 def _explain(config: Config, path: str, known: Sequence[dict[str, Any]], now: datetime, shown_path: str) -> Explanation:
     rules: list[tuple[str, str]] = []
     found: list[Scanned] = []
-    watched = sources(config.rules)
+    watched, gentleness = sources(config.rules), Gentleness(config.rules)
     for root, members in watched.items():
         if path != root and not path.startswith(root.rstrip("/") + "/"):
             rules += [(rule.name, f"does not watch it (it watches {printable(root)})") for rule in members]
@@ -113,31 +123,39 @@ def _explain(config: Config, path: str, known: Sequence[dict[str, Any]], now: da
             why = f"does not look there: {printable(link)} is a symbolic link, which is never followed"
             rules += [(rule.name, why) for rule in members]
             continue
-        taken = _taken(root, members, relative, path)
+        taken, newest = _taken(root, members, relative, path)
+        read_limit = gentleness.limit_of(root)
         for rule in members:
             mine = [one for one in taken if one.rule is rule]
             rules.append((rule.name, _finding(rule, mine, taken, relative, path)))
             for one in mine[:MOST_DATASETS]:
-                judged = judge_now(root, one, now, deep=False, next_name=begun_after(one, taken))
-                found += [Scanned(sighting, ()) for sighting in judged]
+                judged = judge_now(root, one, now, deep=False, newest=newest, read_limit=read_limit)
+                found += [Scanned(sighting, ()) for sighting in _asked_for(judged, relative)]
     return Explanation(shown_path, tuple(rules), tuple(found), tuple(known))
 
 
-def _taken(root: str, rules: Sequence[Rule], relative: str, path: str) -> list[Taken]:
-    """Return the datasets that hold a file, or lie in a directory."""
+def _asked_for(judged: Sequence[Sighting], relative: str) -> Sequence[Sighting]:
+    """Return the one dataset of a series that holds the file which is asked for; else all of them."""
+    return [one for one in judged if any(file.path == relative for file in one.dataset.files)] or judged
+
+
+def _taken(root: str, rules: Sequence[Rule], relative: str, path: str) -> tuple[list[Taken], Mapping[str, Begun]]:
+    """Return the datasets that hold a file, or lie in a directory, and the newest ones of the same directory."""
     matchers = [RuleMatcher(rule) for rule in rules]
     is_directory = os.path.isdir(path) and not os.path.islink(path)
     directory = relative if is_directory else relative.rpartition("/")[0]
     listing = listing_at(root, directory, matchers)
     if listing is None:
-        return []
+        return [], {}
     taken = take_all(matchers, _without_pruned(listing, matchers))
+    newest = newest_of(taken)
     if is_directory and listing.directory == directory:
-        return taken
+        return taken, newest
     below = relative + "/"
-    return [
+    mine = [
         one for one in taken if any(file.path == relative or file.path.startswith(below) for file in one.dataset.files)
     ]
+    return mine, newest
 
 
 def _without_pruned(listing: Listing, matchers: Sequence[RuleMatcher]) -> Listing:
@@ -150,15 +168,59 @@ def _finding(rule: Rule, mine: Sequence[Taken], taken: Sequence[Taken], relative
     if mine:
         names = ", ".join(printable(one.dataset.name) for one in mine[:5])
         return f"took {names}{' …' if len(mine) > 5 else ''} as {mine[0].dataset.format}"
-    if not os.path.lexists(path):
-        return "watches the place, but there is nothing there now"
-    if not RuleMatcher(rule).selects(relative):
-        return "leaves it out: its include and exclude globs do not select it"
+    left_out = _left_out(rule, relative, path)
+    if left_out is not None:
+        return left_out
     if taken:
         return f"comes after rule {taken[0].rule.name}, which took it"
-    if os.path.isdir(path):
-        return f"watches it, but there is no dataset of format {rule.format} directly in it"
-    return f"watches it, but it is no part of a dataset of format {rule.format}"
+    claimed = next((one for one in _with_parents(relative) if RuleMatcher(rule).claims(one)), None)
+    if rule.format == "auto" and claimed is not None:
+        return f"watches it, but no format recognises {printable(os.path.basename(claimed))} yet by what lies in it"
+    is_directory = os.path.isdir(path)
+    none = (
+        "there is no dataset of format {} directly in it" if is_directory else "it is no part of a dataset of format {}"
+    )
+    return f"watches it, but {none.format(rule.format)}"
+
+
+def _left_out(rule: Rule, relative: str, path: str) -> str | None:
+    """Return why a rule does not even look at a path below its directory, None where it does."""
+    if not os.path.lexists(path):
+        return "watches the place, but there is nothing there now"
+    matcher = RuleMatcher(rule)
+    pruned = next((one for one in _with_parents(relative) if matcher.prunes(one)), None)
+    if pruned is not None:
+        return f"leaves it out: exclude ({_globs(rule.exclude)}) names {printable(pruned)}"
+    if os.path.isdir(path) and not os.path.islink(path):
+        try:
+            with os.scandir(path):
+                return None
+        except OSError as error:
+            return f"watches it, but it cannot be read by whoever asks: {error.strerror}"
+    if matcher.selects(relative) or any(matcher.claims(one) for one in _with_parents(relative)):
+        return None
+    return f"leaves it out: {_unselected(rule, relative)}"
+
+
+def _unselected(rule: Rule, relative: str) -> str:
+    """Return why a rule's globs do not select a file."""
+    if rule.include and not Globs(rule.include).selects(relative):
+        lower = Globs([glob.lower() for glob in rule.include]).selects(relative.lower())
+        case = "; only capital and small letters differ, and they count" if lower else ""
+        return f"include ({_globs(rule.include)}) does not name it{case}"
+    if rule.exclude and not Globs((), rule.exclude).selects(relative):
+        return f"exclude ({_globs(rule.exclude)}) names it"
+    return "it is the rule's own sidecar or marker"
+
+
+def _globs(globs: Sequence[str]) -> str:
+    return ", ".join(printable(glob) for glob in globs)
+
+
+def _with_parents(path: str) -> list[str]:
+    """Return a relative path and the directories that it lies in, the outermost first."""
+    parts = path.split("/") if path else []
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
 def _found_lines(scanned: Scanned) -> list[str]:
@@ -171,7 +233,8 @@ def _found_lines(scanned: Scanned) -> list[str]:
     if verdict.awaits:
         lines.append(f"    still awaited: {verdict.awaits}")
     if verdict.recheck_s is not None:
-        lines.append(f"    the verdict can change in {show_duration(verdict.recheck_s)} at the earliest")
+        soonest = show_duration(verdict.recheck_s)
+        lines.append(f"    if nothing is written, the verdict can change in {soonest} at the earliest")
     elif verdict.kind != "complete":
         lines.append("    only a change of its files can change the verdict")
     return lines

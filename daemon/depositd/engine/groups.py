@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from depositd.config import Rule
 from depositd.engine.matching import Taken
 from depositd.model import Dataset, FileKind, FileStat, Probe, Terms
+from depositd.watch.quiet import fingerprint
 
 PART_SEPARATOR = "\0"
 """No file name has it: what follows it in a key tells the parts of one series apart."""
@@ -33,6 +34,7 @@ def identity_of(dataset: Dataset) -> DatasetIdentity:
 
 
 ProbeFile = Callable[[FileStat], Probe | None]
+Split = Callable[[Dataset, Mapping[str, Probe]], Sequence[Dataset]]
 
 
 @dataclass(slots=True)
@@ -48,7 +50,9 @@ class Group:
     """Files that their names put together, by path.
 
     ``fresh`` are those that the last look saw for the first time, or changed: they are not still enough to be read.
-    ``unread`` are still and not read yet.  ``changed_s`` is when anything changed, by our own clock.
+    ``unread`` are still and not read yet; ``mendable`` those whose problem may pass although they do not change.
+    ``changed_s`` is when anything changed, by our own clock.  ``unsaid_s`` is the time after which a part is judged
+    again that grows and of which nothing is said until it ends, None where there is none.
     """
 
     rule: Rule
@@ -60,9 +64,12 @@ class Group:
     fresh: set[str] = field(default_factory=set)
     unread: dict[str, FileStat] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
+    mendable: set[str] = field(default_factory=set)
     parts: dict[DatasetIdentity, Stillness] = field(default_factory=dict)
     begun_ns: int | None = None
     is_tree: bool = False
+    unsaid_s: float | None = None
+    _divided: tuple[tuple[Dataset, str], ...] | None = None
 
     @classmethod
     def of(cls, taken: Taken, now_s: float) -> Group:
@@ -83,11 +90,18 @@ class Group:
     @property
     def may_mend(self) -> bool:
         """Say whether reading a file again can tell something else although the file does not change."""
-        return any(probe.retry for probe in self.probes.values() if probe.problem is not None)
+        return bool(self.mendable)
 
     def dataset(self) -> Dataset:
         """Return the group as a dataset, its files in the order of their paths."""
         return replace(self.template, files=tuple(sorted(self.files.values())))
+
+    def divided(self, split: Split) -> tuple[tuple[Dataset, str], ...]:
+        """Return the datasets that the group is and their fingerprints, found once for as long as nothing changes."""
+        if self._divided is None:
+            datasets = split(self.dataset(), self.probes)
+            self._divided = tuple((one, fingerprint(one.files, one.directory)) for one in datasets)
+        return self._divided
 
     def add(self, files: Iterable[FileStat], now_s: float) -> None:
         """Take files that came or changed since the last look; what was fresh then and did not change is still."""
@@ -130,34 +144,42 @@ class Group:
         for path in list(self.unread):
             if until():
                 return
-            file = self.unread.pop(path)
-            found = probe(file)
-            if found is not None:
-                self.probes[path] = found
+            self._heard(path, probe(self.unread.pop(path)))
 
     def read_again(self, probe: ProbeFile, until: Callable[[], bool]) -> bool:
         """Read those files once more whose problem a writer or a mount may have mended; True where one says other."""
         changed = False
-        for path, before in list(self.probes.items()):
-            if before.retry and before.problem is not None and path not in self.fresh:
-                if until():
-                    break
-                found = probe(self.files[path])
-                if found is not None and found != before:
-                    self.probes[path] = found
-                    changed = True
+        for path in self.mendable - self.fresh:
+            if until():
+                break
+            found = probe(self.files[path])
+            if found is not None and found != self.probes[path]:
+                self._heard(path, found)
+                changed = True
         return changed
 
+    def _heard(self, path: str, found: Probe | None) -> None:
+        if found is None:
+            return
+        self.probes[path] = found
+        self._divided = None
+        if found.retry and found.problem is not None:
+            self.mendable.add(path)
+        else:
+            self.mendable.discard(path)
+
     def _calm(self, came: Mapping[str, FileStat]) -> None:
-        for path in self.fresh - came.keys():
+        for path in sorted(self.fresh - came.keys()):
             file = self.files.get(path)
             if file is not None and file.kind is FileKind.REGULAR:
                 self.unread[path] = file
-        self.fresh = set()
+        # one that came for its blocks alone, which were allocated late, is to be read all the same
+        self.fresh &= came.keys()
 
     def _put(self, file: FileStat, now_s: float) -> None:
         before = self.files.get(file.path)
         self.files[file.path] = file
+        self._divided = None
         if before is None:
             self.begun_ns = file.mtime_ns if self.begun_ns is None else min(self.begun_ns, file.mtime_ns)
         elif before.same_content_as(file) and (before.inode, before.ctime_ns) == (file.inode, file.ctime_ns):
@@ -168,6 +190,8 @@ class Group:
             self.changed_s = now_s
 
     def _drop(self, path: str) -> None:
+        self._divided = None
         self.unread.pop(path, None)
         self.probes.pop(path, None)
+        self.mendable.discard(path)
         self.fresh.discard(path)

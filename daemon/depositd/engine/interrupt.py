@@ -2,7 +2,7 @@
 
 
 class Interrupted(Exception):
-    """A transfer was stopped before its last byte; nothing whole has arrived anywhere.
+    """Work was stopped before its end; of a transfer, nothing whole has arrived anywhere.
 
     No error: the daemon stops, or an operator's word or another delivery came first.  ``why`` is a sentence where the
     operator should know.

@@ -14,7 +14,7 @@ What is archived, or has ended and cannot change by itself, is let go: of it onl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from depositd.config import Rule, resolve
 from depositd.engine.groups import DatasetIdentity, Group, Stillness, identity_of
 from depositd.engine.matching import RuleMatcher, Taken, take_all
 from depositd.engine.sidecars import Sidecar, read_sidecars, read_small_file
-from depositd.formats.series import INODE
+from depositd.formats.series import origin_by_inode
 from depositd.journal import Sighting
 from depositd.model import (
     Dataset,
@@ -47,13 +47,14 @@ SHORTEST_RECHECK_S = 0.2
 """Looking again sooner than this costs more than it tells."""
 LONGEST_RECHECK_S = 30.0
 """The evidence of a growing dataset ages ("last write 41 s ago") although no file changes."""
+LOOK_SOON_S = 1.0
 LOOK_EVERY_S = 5.0
-"""A dataset that is not settled is looked at at least this often, with or without events."""
+"""A dataset that is not settled is looked at at least this often, with or without events; the sooner after a change."""
 WHILE_GROWING_S = 1.0
 """A group that is too large to be judged at each look is looked at again so soon."""
 MEND_EVERY_S = 60.0
 """A file that could not be read, or whose writer may still be at work, is read again so often."""
-JUDGE_SHARE = 30.0
+JUDGE_SHARE = 50.0
 """Judging a growing group may take one part in this many of the time."""
 READ_SLICE_S = 1.0
 """Headers are read for so long in one look; what is left is read in the next one."""
@@ -93,12 +94,20 @@ class _Watched:
     due_s: float = float("-inf")
 
 
+class _LetGo(NamedTuple):
+    """What is still known of a group that is not looked after any more: its name, and what it was made of."""
+
+    name: str
+    parts: frozenset[DatasetIdentity]
+    is_tree: bool
+
+
 @dataclass(slots=True)
 class _Place:
     """One directory: its groups, those that were let go, its companions, and the datasets that began last."""
 
     groups: dict[DatasetIdentity, _Watched] = field(default_factory=dict)
-    let_go: set[DatasetIdentity] = field(default_factory=set)
+    let_go: dict[DatasetIdentity, _LetGo] = field(default_factory=dict)
     companions: tuple[FileStat, ...] = ()
     newest: dict[str, tuple[int, str]] = field(default_factory=dict)
 
@@ -106,6 +115,12 @@ class _Place:
 ReadFile = Callable[[str], bytes | None]
 StatFile = Callable[[str, str], FileStat | None]
 """Of a root and a path relative to it: the stat now, None where nothing is there."""
+ProbeAt = Callable[[formats.Format, str, FileStat], Probe | None]
+
+
+def probe_with(form: formats.Format, path: str, file: FileStat) -> Probe | None:
+    """Read the header of a file (absolute path) as its format does."""
+    return form.probe(path, file)
 
 
 class Observer:
@@ -121,7 +136,9 @@ class Observer:
         read_file: ReadFile = read_small_file,
         *,
         stat: StatFile = file_at,
+        probe: ProbeAt = probe_with,
         moved: Callable[[], None] = lambda: None,
+        has_read: Callable[[], None] = lambda: None,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.root = root
@@ -130,7 +147,9 @@ class Observer:
         self._settled: dict[DatasetIdentity, _Settled] = {}
         self._read_file = read_file
         self._stat = stat
+        self._probe = probe
         self._moved = moved
+        self._has_read = has_read
         self._timer = timer
 
     def claims(self, directory: str) -> bool:
@@ -183,11 +202,19 @@ class Observer:
             return None
         return min((watched.due_s for watched in place.groups.values()), default=None)
 
+    def is_busy(self, directory: str) -> bool:
+        """Say whether files of a directory came or changed at the last look, so that more may come."""
+        place = self._places.get(directory)
+        return place is not None and any(watched.group.fresh for watched in place.groups.values())
+
     def is_gone(self, identity: DatasetIdentity) -> bool:
         """Say whether the directory of a dataset was looked at and the dataset is not in it any more."""
         place = self._places.get(identity.directory)
-        if place is None or identity.group in place.let_go:
+        if place is None:
             return False
+        let_go = place.let_go.get(identity.group)
+        if let_go is not None:
+            return identity not in let_go.parts
         watched = place.groups.get(identity.group)
         if watched is None:
             return True
@@ -195,26 +222,40 @@ class Observer:
         # what a group is made of is known only when all of it was read
         return identity != identity.group and not group.unread_count and identity not in group.parts
 
-    def settle(self, identity: DatasetIdentity, sighting: Sighting) -> None:
-        """Stop remembering a dataset that is archived; it is looked at again when it changes."""
-        sidecar = Sidecar(sighting.sidecar, sighting.sidecar_problem)
-        self._settled[identity] = _Settled(sighting.fingerprint, sidecar)
+    @property
+    def in_doubt(self) -> bool:
+        """Say whether something that was archived looks different and was not judged yet."""
+        return any(identity in self._settled for place in self._places.values() for identity in place.groups)
+
+    def settle(self, identity: DatasetIdentity, fingerprint: str, sidecar: Sidecar) -> None:
+        """Stop remembering a dataset that is archived as it is; it is looked at again when it changes."""
+        self._settled[identity] = _Settled(fingerprint, sidecar)
         place = self._places.get(identity.directory)
         watched = place.groups.get(identity.group) if place is not None else None
-        if place is not None and watched is not None and all(part in self._settled for part in watched.group.parts):
+        if place is None or watched is None or not watched.group.parts:
+            return
+        # a part that was archived and has changed since is still looked after
+        known = ((self._settled.get(part), seen) for part, seen in watched.group.parts.items())
+        if all(settled is not None and settled.fingerprint == seen.fingerprint for settled, seen in known):
             self._let_go(place, identity.group)
 
-    def known_settled(self, identity: DatasetIdentity, fingerprint: str, sidecar: Sidecar) -> None:
-        """Take over from the journal that a dataset is archived as it is."""
-        self._settled[identity] = _Settled(fingerprint, sidecar)
+    def judge_again(self, identity: DatasetIdentity) -> None:
+        """Judge a dataset at the next look, whatever was found before: the journal knows of a change."""
+        place = self._places.get(identity.directory)
+        watched = place.groups.get(identity.group) if place is not None else None
+        if watched is not None:
+            watched.judged, watched.due_s = [], float("-inf")
 
     def forget(self, identity: DatasetIdentity) -> None:
-        """Drop everything about a dataset: the next look sees it for the first time."""
+        """Drop everything about a dataset whose files are gone, or that must be seen for the first time.
+
+        Of a part of a group that is there, only how it was settled is dropped.
+        """
         self._settled.pop(identity, None)
         place = self._places.get(identity.directory)
-        if place is not None:
-            place.groups.pop(identity.group, None)
-            place.let_go.discard(identity.group)
+        if place is not None and identity == identity.group:
+            place.groups.pop(identity, None)
+            place.let_go.pop(identity, None)
 
     def clear(self) -> None:
         """Drop all that looks have shown; what is settled stays known."""
@@ -245,7 +286,8 @@ class Observer:
     def _add(self, place: _Place, listing: Listing, now_s: float) -> None:
         """Take in what changed in a directory, and all of its trees."""
         new = Listing(listing.directory, (*listing.files, *place.companions), listing.trees)
-        names = [watched.group.template.name for watched in place.groups.values()]
+        names = [let_go.name for let_go in place.let_go.values()]
+        names += [watched.group.template.name for watched in place.groups.values()]
         came = {identity_of(taken.dataset): taken for taken in take_all(self.matchers, new, names)}
         gone = Listing(listing.directory, listing.vanished)
         went = {identity_of(taken.dataset): taken for taken in take_all(self.matchers, gone)} if gone.files else {}
@@ -261,6 +303,9 @@ class Observer:
             group.add(files, now_s)
             if files or identity in went:
                 watched.judged = []
+        for identity in [identity for identity, let_go in place.let_go.items() if let_go.is_tree]:
+            if identity not in came:
+                del place.let_go[identity]
         for identity, taken in came.items():
             known = place.groups.get(identity)
             if known is None or known.group.is_tree:
@@ -272,7 +317,9 @@ class Observer:
         before_s = group.changed_s
         fresh = bool(group.fresh)
         group.replace(taken.dataset.files, now_s)
-        if group.terms != taken.terms or group.changed_s != before_s or fresh or group.fresh:
+        changed = group.changed_s != before_s or fresh or group.fresh
+        # what a sidecar says now is read when it is judged
+        if changed or group.terms != taken.terms or group.sidecars or taken.sidecars:
             watched.judged = []
         group.rule, group.terms, group.sidecars = taken.rule, taken.terms, taken.sidecars
         group.is_tree = taken.in_tree
@@ -295,7 +342,10 @@ class Observer:
 
         def probe(file: FileStat) -> Probe | None:
             self._moved()
-            return form.probe(f"{self.root}/{file.path}", file)
+            found = self._probe(form, f"{self.root}/{file.path}", file)
+            if found is not None:
+                self._has_read()
+            return found
 
         def late() -> bool:
             return self._timer() > until_s
@@ -307,14 +357,15 @@ class Observer:
             return []
         if not group.read_again(probe, late) and self._stays(watched, now_s):
             self._wait(watched, now_s)
-            return watched.judged
+            return []
         began_s = self._timer()
         watched.judged = self._judge(place, group, now, now_s)
         watched.cost_s = self._timer() - began_s
         watched.judged_s = now_s
         self._wait(watched, now_s)
         if self._has_ended(group, watched.judged):
-            for one in watched.judged:
+            # what one part is found to be depends on the others: those are judged again when they are seen anew
+            for one in watched.judged if len(group.parts) == 1 else ():
                 sidecar = Sidecar(one.sighting.sidecar, one.sighting.sidecar_problem)
                 self._settled[one.identity] = _Settled(one.sighting.fingerprint, sidecar, group.terms)
             self._let_go(place, group.identity)
@@ -323,11 +374,11 @@ class Observer:
     def _is_put_off(self, watched: _Watched, now_s: float) -> bool:
         """Say whether a group is not judged at this look, and set when it is looked at next."""
         group = watched.group
-        if group.identity in self._settled and (group.unread or not group.probes):
+        if group.identity in self._settled and (group.unread or (group.unread_count and not group.probes)):
             # some of it may be archived: which, can be said once its headers are read
             watched.due_s = now_s + WHILE_GROWING_S
         elif watched.judged and now_s < watched.judge_due_s:
-            watched.due_s = min(now_s + LOOK_EVERY_S, watched.judge_due_s)
+            watched.due_s = min(now_s + look_again_s(now_s - group.changed_s), watched.judge_due_s)
         elif group.unread_count and now_s < watched.judged_s + JUDGE_SHARE * watched.cost_s:
             watched.due_s = now_s + WHILE_GROWING_S
         else:
@@ -335,24 +386,28 @@ class Observer:
         return True
 
     def _stays(self, watched: _Watched, now_s: float) -> bool:
-        """Say whether a verdict that was given still stands on files that have not changed."""
-        ended = watched.judged and not self._is_growing(watched.judged)
-        return bool(ended) and self._still_is(watched.group, now_s)
+        """Say whether a verdict that was given still stands on files and sidecars that have not changed."""
+        judged = watched.judged
+        growing = any(one.sighting.verdict.kind is VerdictKind.GROWING for one in judged)
+        if not judged or growing or watched.group.unsaid_s is not None:
+            return False
+        sidecar = self._sidecar(watched.group)
+        said = [Sidecar(one.sighting.sidecar, one.sighting.sidecar_problem) for one in judged]
+        return all(one == sidecar for one in said) and self._still_is(watched.group, now_s)
 
     @staticmethod
     def _wait(watched: _Watched, now_s: float) -> None:
         """Set when a group is judged again, and when its files are looked at again."""
-        kinds = {judged.sighting.verdict.kind for judged in watched.judged}
+        unsaid_s = watched.group.unsaid_s
         rechecks_s = [judged.recheck_s for judged in watched.judged if judged.recheck_s is not None]
-        if VerdictKind.COMPLETE in kinds:
-            rechecks_s.append(LOOK_EVERY_S)  # until it is archived: what is archived must be what was judged
+        rechecks_s += [unsaid_s] if unsaid_s is not None else []
         watched.judge_due_s = now_s + min([MEND_EVERY_S, *rechecks_s])
-        watched.due_s = min(now_s + LOOK_EVERY_S, watched.judge_due_s)
+        watched.due_s = min(now_s + look_again_s(now_s - watched.group.changed_s), watched.judge_due_s)
 
     @staticmethod
     def _let_go(place: _Place, identity: DatasetIdentity) -> None:
-        del place.groups[identity]
-        place.let_go.add(identity)
+        group = place.groups.pop(identity).group
+        place.let_go[identity] = _LetGo(group.template.name, frozenset((identity, *group.parts)), group.is_tree)
 
     def _is_settled(self, place: _Place, watched: _Watched) -> bool:
         """Say whether a group seen anew is what it was when it was let go, and let it go again."""
@@ -360,24 +415,23 @@ class Observer:
         settled = self._settled.get(group.identity)
         if settled is None or watched.judged_s > float("-inf") or group.parts:
             return False
-        dataset = formats.FORMATS[group.template.format].split(group.dataset(), {})[0]
-        sidecar = self._sidecar(group)
-        same_terms = settled.terms is None or settled.terms == group.terms
-        if fingerprint(dataset.files, dataset.directory) != settled.fingerprint or settled.sidecar != sidecar:
+        if settled.terms is not None and settled.terms != group.terms:
             return False
-        if same_terms:
-            self._let_go(place, group.identity)
-        return same_terms
-
-    @staticmethod
-    def _is_growing(judged: Iterable[Judged]) -> bool:
-        return any(one.sighting.verdict.kind is VerdictKind.GROWING for one in judged)
+        # what its headers would split is read again: without them it is one dataset, or several by its numbering
+        dataset, *others = formats.FORMATS[group.template.format].split(group.dataset(), {})
+        if others or fingerprint(dataset.files, dataset.directory) != settled.fingerprint:
+            return False
+        if settled.sidecar != self._sidecar(group):
+            return False
+        self._let_go(place, group.identity)
+        return True
 
     @staticmethod
     def _has_ended(group: Group, judged: Sequence[Judged]) -> bool:
         """Say whether nothing but a change can tell more of any part, and none waits to be archived."""
         kinds = {one.sighting.verdict.kind for one in judged}
-        return not (kinds & {VerdictKind.GROWING, VerdictKind.COMPLETE} or group.may_mend or group.unread_count)
+        ended = not kinds & {VerdictKind.GROWING, VerdictKind.COMPLETE}
+        return ended and not (group.may_mend or group.unread_count or group.unsaid_s is not None)
 
     def _still_is(self, group: Group, now_s: float) -> bool:
         return group.confirm(lambda path: self._stat(self.root, path), now_s)
@@ -398,18 +452,21 @@ class Observer:
         sidecar = self._sidecar(group)
         parts: dict[DatasetIdentity, Stillness] = {}
         found: list[Judged] = []
+        group.unsaid_s = None
         if not group.files:
             return found
-        for dataset in form.split(group.dataset(), group.probes):
+        for dataset, digest in group.divided(form.split):
             identity = identity_of(dataset)
-            digest = fingerprint(dataset.files, dataset.directory)
             seen = group.parts.get(identity)
             parts[identity] = seen if seen and seen.fingerprint == digest else Stillness(digest, group.changed_s)
-            if self._settled.get(identity) == (digest, sidecar, None):
-                continue  # this part is archived, another one is not
+            settled = self._settled.get(identity)
+            if settled is not None and (group.unread_count or settled == (digest, sidecar, None)):
+                continue  # this part is archived, another one is not; or which of them grows is not read yet
+            self._settled.pop(identity, None)
             quiet = self._quiet(place, dataset, now_s - parts[identity].since_s, now)
             verdict = self._verdict(group, dataset, quiet)
             if dataset.part is not None and dataset.part.remains and verdict.kind is VerdictKind.GROWING:
+                group.unsaid_s = verdict.recheck_s or LONGEST_RECHECK_S
                 continue  # most often it is being overwritten, and is nothing that anybody waits for
             header = form.metadata(dataset, group.probes)
             origin = origin_of(dataset, group.probes, header)
@@ -440,6 +497,11 @@ class Observer:
         elif verdict.kind is VerdictKind.GROWING:
             recheck_s = min(recheck_s or LOOK_EVERY_S, LONGEST_RECHECK_S)
         return replace(verdict, recheck_s=None if recheck_s is None else max(recheck_s, SHORTEST_RECHECK_S))
+
+
+def look_again_s(quiet_s: float) -> float:
+    """Return the seconds to the next look at files that have been quiet for so long."""
+    return min(max(quiet_s / 10.0, LOOK_SOON_S), LOOK_EVERY_S)
 
 
 def asked_for_writers(root: str, files: Sequence[FileStat]) -> dict[str, Any]:
@@ -509,4 +571,4 @@ def origin_of(dataset: Dataset, probes: Mapping[str, Probe], header: Metadata) -
         return str(header["date"])
     first = dataset.files[0]
     is_read = (probe := probes.get(first.path)) is not None and bool(probe.facts)
-    return f"{INODE}{first.inode}" if is_read and len(dataset.files) > 1 else None
+    return origin_by_inode(first) if is_read and len(dataset.files) > 1 else None

@@ -69,6 +69,7 @@ def pack_dataset(
                 dataset_directory(str(plan.config.spool.path), record.id),
                 content_check=None if released else formats.FORMATS[record.format].content_check,
                 progress=progress,
+                read_limit=plan.gentleness.limit_of(record.root),
             )
             for packing in _packings(plan, journal, record)
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from depositd.config import ArchiveRules, Config, Deliver, MetadataRules, Resolved, Rule, resolve
 from depositd.destinations.base import Destination
 from depositd.engine.gates import SIDECAR, Facts, Hold, closed, may_be_judged
+from depositd.engine.gentleness import Gentleness
 from depositd.journal import DatasetRecord, Fact, Journal, PlannedDelivery, Recorded, Standing
 from depositd.model import DatasetState, Delivery, DeliveryState, FileKind, HoldKind, Packing, Problem, VerdictKind
 from depositd.states import DatasetEvent, DeliveryEvent
@@ -17,10 +18,14 @@ from depositd.units import printable
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The config as the engine needs it: rules by name, and the destinations that can be reached."""
+    """The config as the engine needs it: rules by name, the destinations that can be reached, and how fast to read."""
 
     config: Config
     destinations: Mapping[str, Destination]
+    gentleness: Gentleness = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gentleness", Gentleness(self.config.rules))
 
     def rule(self, name: str) -> Rule | None:
         """Return a rule by name, None where the config has it no more (or the dataset came by hand)."""

@@ -6,15 +6,17 @@ The files' ages, the newer of mtime and ctime, stand in for the quiet time that 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from depositd import formats
+from depositd import formats, io_priority
 from depositd.archive.source import SourceTree
 from depositd.config import Config, Rule
+from depositd.engine.gentleness import HEADER_BYTES, Gentleness
 from depositd.engine.matching import RuleMatcher, Taken, take_all
 from depositd.engine.observing import asked_for_writers, last_write_age_s, origin_of, sighting_of
 from depositd.engine.sidecars import read_sidecars, read_small_file
@@ -22,13 +24,12 @@ from depositd.engine.watching import sources
 from depositd.errors import DepositdError, SourceChanged, SourceUnreadable
 from depositd.journal import PlannedDelivery, Sighting
 from depositd.model import Dataset, DatasetState, FileKind, FileStat, Listing, Probe, Quiet, Verdict, VerdictKind
+from depositd.rate_limit import RateLimit
 from depositd.units import printable
 from depositd.watch.quiet import fingerprint
 from depositd.watch.sweep import Walk
 
 _BLOCK_BYTES = 1 << 20
-MOST_BESIDE = 1000
-"""So many datasets of a directory are asked whether they were begun later."""
 _STATES = {VerdictKind.COMPLETE: DatasetState.COMPLETE, VerdictKind.GROWING: DatasetState.GROWING}
 
 
@@ -63,17 +64,20 @@ def scan(
     A path that no rule watches is scanned as if every rule watched it.  ``deep`` also compares the checksums that files
     carry, which reads them whole.  ``failed`` hears of directories that cannot be read.
     """
+    gentleness = Gentleness(config.rules)
     for place in places(config, paths):
         matchers = [RuleMatcher(rule) for rule in place.rules]
+        read_limit = gentleness.limit_of(place.root)
         walk = walk_of(place.root, matchers, failed)
         for listing in _listings(walk, place):
             on_listing(f"{place.root}/{listing.directory}".rstrip("/"))
             found = take_all(matchers, listing)
+            newest = newest_of(found)
             for taken in found:
                 planned = tuple(PlannedDelivery(deliver.to, deliver.approve) for deliver in taken.rule.deliver)
                 if _is_asked_for(taken.dataset, place.start):
-                    next_name = begun_after(taken, found[:MOST_BESIDE])
-                    for sighting in judge_now(place.root, taken, now, deep=deep, next_name=next_name):
+                    judged = judge_now(place.root, taken, now, deep=deep, newest=newest, read_limit=read_limit)
+                    for sighting in judged:
                         yield Scanned(sighting, planned)
 
 
@@ -132,27 +136,33 @@ def link_on_the_way(root: str, path: str) -> str | None:
     return path if os.path.islink(path) and os.path.isdir(path) else None
 
 
-def judge_now(root: str, taken: Taken, now: datetime, *, deep: bool, next_name: str | None = None) -> list[Sighting]:
+def judge_now(
+    root: str,
+    taken: Taken,
+    now: datetime,
+    *,
+    deep: bool,
+    newest: Mapping[str, Begun] = MappingProxyType({}),
+    read_limit: RateLimit | None = None,
+) -> list[Sighting]:
     """Judge the datasets of a group by what is there now, the files' ages being the quiet time.
 
-    ``next_name`` is a dataset of the same format beside it that has begun later.
+    ``newest`` is the dataset of each format that was begun last beside it.
     """
     dataset, rule = taken.dataset, taken.rule
     form = formats.FORMATS[dataset.format]
-    probes: dict[str, Probe] = {}
-    for file in dataset.files:
-        probe = form.probe(f"{root}/{file.path}", file) if file.kind is FileKind.REGULAR else None
-        if probe is not None:
-            probes[file.path] = probe
+    probes = _probes(form, root, dataset.files, read_limit)
     sidecar = read_sidecars((f"{root}/{path}" for path in taken.sidecars), read_small_file)
     sightings = []
     for part in form.split(dataset, probes):
+        begun = newest.get(part.format)
+        follows = begun is not None and begun.begun_ns > max((file.mtime_ns for file in part.files), default=0)
+        next_name = begun.name if begun is not None and follows else None
         quiet = Quiet(age_s(part.files, now), last_write_age_s(part.files, now), next_name=next_name)
+        quiet = replace(quiet, **asked_for_writers(root, part.files))
         verdict = form.judge(part, probes, quiet, taken.terms)
-        if verdict.by_quiescence:
-            verdict = form.judge(part, probes, replace(quiet, **asked_for_writers(root, part.files)), taken.terms)
         if deep and verdict.kind is VerdictKind.COMPLETE:
-            verdict = _compare_checksums(root, part, verdict)
+            verdict = _compare_checksums(root, part, verdict, read_limit)
         digest = fingerprint(part.files, part.directory)
         header = form.metadata(part, probes)
         origin = origin_of(part, probes, header)
@@ -160,15 +170,21 @@ def judge_now(root: str, taken: Taken, now: datetime, *, deep: bool, next_name: 
     return sightings
 
 
-def begun_after(taken: Taken, beside: Sequence[Taken]) -> str | None:
-    """Return the name of a dataset of the same format that was begun after another one's last write, or None."""
-    last_ns = max((file.mtime_ns for file in taken.dataset.files), default=0)
-    for other in beside:
-        if other.dataset.format == taken.dataset.format and other is not taken:
-            begun_ns = min((file.mtime_ns for file in other.dataset.files), default=0)
-            if begun_ns > last_ns:
-                return other.dataset.name
-    return None
+class Begun(NamedTuple):
+    """When a dataset was begun, by its oldest file, and its name."""
+
+    begun_ns: int
+    name: str
+
+
+def newest_of(beside: Iterable[Taken]) -> dict[str, Begun]:
+    """Return the dataset of each format that was begun last."""
+    newest: dict[str, Begun] = {}
+    for dataset in (taken.dataset for taken in beside):
+        begun = Begun(min((file.mtime_ns for file in dataset.files), default=0), dataset.name)
+        if dataset.format not in newest or begun.begun_ns > newest[dataset.format].begun_ns:
+            newest[dataset.format] = begun
+    return newest
 
 
 def age_s(files: Sequence[FileStat], now: datetime) -> float:
@@ -223,10 +239,25 @@ def _is_asked_for(dataset: Dataset, start: str) -> bool:
     return any(file.path == start or file.path.startswith(below) for file in dataset.files) or start == dataset.path
 
 
-def _compare_checksums(root: str, dataset: Dataset, verdict: Verdict) -> Verdict:
+def _probes(
+    form: formats.Format, root: str, files: Sequence[FileStat], read_limit: RateLimit | None
+) -> dict[str, Probe]:
+    probes: dict[str, Probe] = {}
+    with io_priority.idle(read_limit is not None):
+        for file in files:
+            if file.kind is FileKind.REGULAR:
+                probe = form.probe(f"{root}/{file.path}", file)
+                if probe is not None:
+                    probes[file.path] = probe
+                    if read_limit is not None:
+                        read_limit.take(HEADER_BYTES)
+    return probes
+
+
+def _compare_checksums(root: str, dataset: Dataset, verdict: Verdict, read_limit: RateLimit | None) -> Verdict:
     form = formats.FORMATS[dataset.format]
     try:
-        with SourceTree(root) as tree:
+        with SourceTree(root, None if read_limit is None else read_limit.take) as tree:
             for file in dataset.files:
                 check = form.content_check(file.name)
                 problem = _content_problem(tree, file, check) if check is not None else None

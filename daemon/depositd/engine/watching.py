@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from depositd.config import Rule
+from depositd.engine.gentleness import HEADER_BYTES
 from depositd.engine.groups import DatasetIdentity
 from depositd.engine.observing import LOOK_EVERY_S, Judged, Observer
 from depositd.engine.planning import Plan, after_overwriting, after_sighting, after_vanishing
@@ -27,20 +28,22 @@ from depositd.watch.sweep import Walk
 
 UNAVAILABLE_RECHECK_S = 5.0
 """How soon a missing source is looked for again."""
+FORMER_ROOT_S = 3600.0
+"""Where a root is renamed and made anew, what was in the former one is not called gone before this."""
 SHORTEST_TURN_S = 0.2
 SAVE_EVERY_S = 2.0
 """How often the numbers of a growing dataset go to the journal; a change of verdict goes at once."""
-SAVE_UNCHANGED_EVERY_S = 30.0
-"""The evidence of a growing dataset ages ("last write 41 s ago") although no file changes."""
+CATCH_UP_EVERY_S = 2.0
+"""How often the journal is asked what became of the datasets that are waited for."""
 TOGETHER = 500
 """Datasets recorded in one transaction."""
-LOOK_SHARE = 20.0
+LOOK_SHARE = 10.0
 """Looking at a directory may take one part in this many of the time between looks."""
-WHOLE_SHARE = 30.0
+WHOLE_SHARE = 50.0
 """And asking every file of it for size and times, one part in this many."""
 SWEEP_SHARE = 10.0
 """Sweeping a source may take one part in this many of the time."""
-UNHEARD_SWEEP_S = 5.0
+UNHEARD_SWEEP_S = 2.0
 """Without events a source is swept this often, as far as that costs little: only directories are asked."""
 
 
@@ -67,7 +70,8 @@ class _Effort:
 class Hands:
     """What a watcher needs of the outside: clocks, how to start events, and whom to tell.
 
-    ``recorded`` hears of every dataset that changed its state or is new, ``said`` of sentences worth a log line.
+    ``moved`` is called all along, and may raise Interrupted to end the last turn.  ``recorded`` hears of every dataset
+    that changed its state or is new, ``said`` of sentences worth a log line.
     """
 
     clock: Callable[[], datetime]
@@ -87,12 +91,15 @@ class SourceWatcher:
     ) -> None:
         self.root = root
         self.swept_once = False
+        self.in_doubt = False
         self._plan = plan
         self._journal = journal
         self._changed = changed
         self._hands = hands
         self._rules = {rule.name: rule for rule in rules}
-        self._observer = Observer(root, rules, moved=hands.moved)
+        self._read_limit = plan.gentleness.limit_of(root)
+        self._waited_s = 0.0
+        self._observer = Observer(root, rules, moved=hands.moved, has_read=self._has_read)
         walk = Walk(root, self._observer.claims, self._observer.prunes, self._failed, hands.moved)
         self._place_of = walk.place_of
         self._memory = Memory(walk, hands.monotonic)
@@ -107,8 +114,16 @@ class SourceWatcher:
         self._saved_in: dict[str, set[DatasetIdentity]] = {}
         self._unreadable: dict[str, str] = {}
         self._problem: str | None = None
+        self._former: frozenset[DatasetIdentity] = frozenset()
+        self._former_until_s = 0.0
         self._told: tuple[str, str | None] = ("", None)
+        self._caught_up_s = float("-inf")
         self._load()
+
+    @property
+    def is_gentle(self) -> bool:
+        """Say whether the source is to be read gently."""
+        return self._read_limit is not None
 
     def turn(self) -> float:
         """Do what is due; return the seconds after which it should be called again, at the latest."""
@@ -120,9 +135,10 @@ class SourceWatcher:
         lost = self._events.pulse(now_s, self._memory.directories)
         if overflown or lost or now_s >= self._next_sweep_s:
             self._sweep()
-        else:
-            self._look(directories | {place for place, due in self._due.items() if due <= now_s})
-            self._tell_means()
+        self._catch_up(now_s)
+        self._look(directories | {place for place, due in self._due.items() if due <= now_s})
+        self._tell_means()
+        self.in_doubt = self._observer.in_doubt
         return self._rest_s()
 
     def close(self) -> None:
@@ -154,6 +170,8 @@ class SourceWatcher:
             self.close()
             self._events = self._hands.start_events(self.root, self._hands.file_system(self.root), self._changed)
             self._identity = identity
+            if before is not None and identity != before:
+                self._wait_for_the_former()
             self._start_anew()
         if self._problem is not None:
             self._hands.said(f"source {printable(self.root)} is back")
@@ -169,6 +187,17 @@ class SourceWatcher:
             self._hands.said(problem)
             self._journal.surroundings.source(SourceStatus(self.root, "unavailable", "not watched", problem))
         self.swept_once = True  # there is nothing to wait for: what cannot be read cannot be found
+
+    def _wait_for_the_former(self) -> None:
+        """Take another directory in the root's place for what it is: what was seen in the former one is not deleted."""
+        self._former = frozenset(self._saved)
+        self._former_until_s = self._hands.monotonic() + FORMER_ROOT_S
+        if self._former:
+            self._hands.said(
+                f"source {printable(self.root)} is another directory than before:"
+                f" {show_count(len(self._former), 'dataset')} of the former one are waited for,"
+                f" for {show_duration(FORMER_ROOT_S)}"
+            )
 
     def _start_anew(self) -> None:
         """See everything for the first time at the next sweep: it is another directory, or was away."""
@@ -188,25 +217,25 @@ class SourceWatcher:
 
     def _sweep(self) -> None:
         """Look at every directory that can have changed; now and then at every one."""
-        began_s = self._hands.monotonic()
+        began_s, working_s = self._hands.monotonic(), self._working_s()
         thorough = began_s >= self._next_thorough_s
         self._unreadable = {}
         self._take_over(self._journal.datasets.unsettled_of(self.root))
         for listing in self._memory.sweep(thorough=thorough):
             self._observe(listing)
-            self._effort_of(listing.directory).whole_at_s = self._hands.monotonic()
         self._effort = {place: effort for place, effort in self._effort.items() if self._memory.knows(place)}
         self._due = {place: due for place, due in self._due.items() if self._memory.knows(place)}
         for directory in [directory for directory in self._saved_in if not self._memory.knows(directory)]:
             self._vanish(list(self._saved_in[directory]))
         ended_s = self._hands.monotonic()
-        self._sweep_cost_s = ended_s - began_s
+        self._sweep_cost_s = self._working_s() - working_s
         config = self._plan.config
         if thorough:
             every_s = max(config.thorough_every_s, SWEEP_SHARE * self._sweep_cost_s)
             self._next_thorough_s = ended_s + every_s
         self._next_sweep_s = ended_s + self._sweep_every_s()
         self._tell_source(ended_s - began_s)
+        self.in_doubt = self._observer.in_doubt
         # only now: who waits for the first sweep then asks the journal, what is growing where
         self.swept_once = True
 
@@ -250,19 +279,24 @@ class SourceWatcher:
         for place in sorted({self._place_of(directory) for directory in directories}):
             if self._observer.prunes(place) or self._too_soon(place):
                 continue
-            began_s = self._hands.monotonic()
+            began_s, working_s = self._hands.monotonic(), self._working_s()
             self._due.pop(place, None)
             effort = self._effort_of(place)
             whole = began_s >= effort.whole_at_s + WHOLE_SHARE * effort.whole_cost_s
-            found = False
+            found, judging_s = False, 0.0
             for listing in self._memory.look(place, whole=whole):
                 found = True
+                before_s = self._working_s()
                 self._observe(listing)
+                judging_s += self._working_s() - before_s
             if not found and place not in self._unreadable:
                 self._vanish(list(self._saved_in.get(place, ())))
-            effort.cost_s = self._hands.monotonic() - began_s
+            # judging sees to its own share of the time
+            cost_s = self._working_s() - working_s - judging_s
             if whole:
-                effort.whole_at_s, effort.whole_cost_s = began_s, effort.cost_s
+                effort.whole_at_s, effort.whole_cost_s = began_s, cost_s
+            else:
+                effort.cost_s = cost_s
 
     def _effort_of(self, place: str) -> _Effort:
         return self._effort.setdefault(place, _Effort())
@@ -294,11 +328,23 @@ class SourceWatcher:
         self._vanish([one for one in self._saved_in.get(directory, ()) if self._observer.is_gone(one)])
         due_s = self._observer.due_s(directory)
         if due_s is not None:
-            cost_s = self._hands.monotonic() - now_s
-            self._due[directory] = max(due_s, now_s + min(LOOK_SHARE * cost_s, LOOK_EVERY_S))
+            if self._observer.is_busy(directory):
+                due_s = max(due_s, now_s + min(LOOK_SHARE * self._effort_of(directory).cost_s, LOOK_EVERY_S))
+            self._due[directory] = due_s
         elif self._observer.rest(directory):
             self._memory.rest(directory)
             self._due.pop(directory, None)
+
+    def _has_read(self) -> None:
+        """Wait as long as the header of one file takes in a gentle source."""
+        if self._read_limit is not None:
+            began_s = self._hands.monotonic()
+            self._read_limit.take(HEADER_BYTES, self._hands.moved)
+            self._waited_s += self._hands.monotonic() - began_s
+
+    def _working_s(self) -> float:
+        """Return a time that stands still while a gentle source is waited for: how often to look follows the work."""
+        return self._hands.monotonic() - self._waited_s
 
     # --- recording ----------------------------------------------------------------------------------------------
 
@@ -326,9 +372,9 @@ class SourceWatcher:
         same_origin = saved is not None and saved.origin == sighting.origin
         if saved is not None and same_verdict and same_origin:
             unchanged = saved.fingerprint == sighting.fingerprint
-            if unchanged and not self._is_worth_a_word(judged, saved):
+            if unchanged and sighting.verdict.kind != "growing":
                 return []
-            if sighting.verdict.kind == "growing" and now_s - saved.at_s < SAVE_EVERY_S:
+            if not unchanged and sighting.verdict.kind == "growing" and now_s - saved.at_s < SAVE_EVERY_S:
                 return []
         # what ended and what it means for its deliveries: nobody may act on the one without the other
         recorded = self._journal.datasets.record(sighting, self._planned(sighting.rule), self._hands.clock())
@@ -341,20 +387,28 @@ class SourceWatcher:
         now_saved = _Saved(record.id, sighting.verdict.kind, sighting.fingerprint, sidecar, now_s, sighting.origin)
         self._save(judged.identity, now_saved)
         if record.state is DatasetState.ARCHIVED:
-            self._observer.settle(judged.identity, sighting)
+            self._observer.settle(judged.identity, sighting.fingerprint, sidecar)
             self._unsave(judged.identity)
         return [recorded] if told else []
 
-    def _is_worth_a_word(self, judged: Judged, saved: _Saved) -> bool:
-        """Say whether an unchanged dataset is recorded again: seldom while it grows, else if the journal moved on."""
-        if judged.sighting.verdict.kind == "growing":
-            return self._hands.monotonic() - saved.at_s >= SAVE_UNCHANGED_EVERY_S
-        return self._is_stale(saved)
-
-    def _is_stale(self, saved: _Saved) -> bool:
-        """Say whether the journal has moved on (archived, changed while it was archived) since we wrote to it."""
-        record = self._journal.datasets.get(saved.dataset_id)
-        return record is not None and (record.state is DatasetState.ARCHIVED or record.verdict != saved.verdict)
+    def _catch_up(self, now_s: float) -> None:
+        """Let go of what was archived meanwhile, and look again at what the archiver found changed."""
+        if not self._saved or now_s < self._caught_up_s + CATCH_UP_EVERY_S:
+            return
+        self._caught_up_s = now_s
+        unsettled = self._journal.datasets.verdicts_of(self.root)
+        for identity, saved in list(self._saved.items()):
+            if saved.dataset_id in unsettled:
+                if saved.verdict not in ("", "growing", unsettled[saved.dataset_id]):
+                    saved.verdict = ""
+                    self._observer.judge_again(identity)
+                    self._due[identity.directory] = now_s
+                continue
+            record = self._journal.datasets.get(saved.dataset_id)
+            if record is not None and record.state is DatasetState.ARCHIVED:
+                self._observer.settle(identity, record.fingerprint, Sidecar(record.sidecar, record.sidecar_problem))
+                self._unsave(identity)
+                self._due[identity.directory] = now_s
 
     def _planned(self, rule_name: str) -> list[PlannedDelivery]:
         return self._plan.planned(self._rules[rule_name])
@@ -362,6 +416,8 @@ class SourceWatcher:
     def _vanish(self, identities: Iterable[DatasetIdentity]) -> None:
         """Record datasets whose files are gone, unless their directory merely cannot be read."""
         gone = [identity for identity in identities if not self._is_unreadable(identity.directory)]
+        if self._former and self._hands.monotonic() < self._former_until_s:
+            gone = [identity for identity in gone if identity not in self._former]
         if not gone or not self._is_same_root():
             return
         now = self._hands.clock()
@@ -370,7 +426,7 @@ class SourceWatcher:
             for record in records:
                 after_vanishing(self._journal, record, now)
         for identity in gone:
-            self._forget(identity)
+            self._observer.forget(identity)
             self._unsave(identity)
         for record in records:
             self._hands.said(f"dataset {record.id} {printable(record.name)} is gone: {printable(record.path)}")
@@ -388,6 +444,7 @@ class SourceWatcher:
 
     def _forget(self, identity: DatasetIdentity) -> None:
         """See a dataset for the first time at the next look, which then must show all of its directory."""
+        self._observer.forget(identity.group)
         self._observer.forget(identity)
         self._memory.forget(identity.directory)
 
@@ -415,7 +472,7 @@ class SourceWatcher:
             directory = directories.setdefault(known.directory, known.directory)
             identity = DatasetIdentity(sys.intern(known.format), directory, known.key)
             sidecar = Sidecar(known.sidecar, known.sidecar_problem) if known.sidecar or known.sidecar_problem else NONE
-            self._observer.known_settled(identity, known.fingerprint, sidecar)
+            self._observer.settle(identity, known.fingerprint, sidecar)
         self._take_over(self._journal.datasets.unsettled_of(self.root))
 
     def _take_over(self, unsettled: Iterable[DatasetRecord]) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
+from depositd import io_priority
 from depositd.errors import JournalError
 
 BUSY_TIMEOUT_S = 30.0
@@ -56,7 +57,8 @@ class Database:
         Inside another one it is a part of that: nothing is true before the outermost block has ended.  Raises
         JournalError where the disk is full or the file is damaged.
         """
-        with self._lock:
+        # all threads wait for whoever holds the lock
+        with io_priority.not_idle(), self._lock:
             if self._writing:
                 yield self._connection
                 return
@@ -77,7 +79,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Run queries that see one state of the journal."""
-        with self._lock:
+        with io_priority.not_idle(), self._lock:
             if self._writing or self._reading:
                 yield self._connection
                 return

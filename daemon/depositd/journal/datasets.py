@@ -147,6 +147,16 @@ class DatasetFacts:
                     row["sidecar_problem"],
                 )
 
+    def verdicts_of(self, root: str) -> dict[int, str]:
+        """Return the verdicts of the datasets below a root that are not settled, by their numbers."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT id, verdict FROM datasets WHERE current = 1 AND root = ?"
+                " AND state IN ('growing', 'incomplete', 'complete')",
+                (os.fsencode(root),),
+            ).fetchall()
+        return {row["id"]: row["verdict"] for row in rows}
+
     def unsettled_of(self, root: str) -> list[DatasetRecord]:
         """Return the datasets below a root that are growing, or have ended and are not archived."""
         with self._database.reading() as connection:
@@ -404,17 +414,22 @@ def _is_the_archived_one(row: sqlite3.Row, sighting: Sighting) -> bool:
 
 def _was_begun_again(row: sqlite3.Row, sighting: Sighting) -> bool:
     """Say whether other files took the place of a dataset's that was never archived, under the same names."""
-    unsettled = DatasetState(row["state"]) in _UNSETTLED
-    return unsettled and row["fingerprint"] != sighting.fingerprint and begun_again(row["origin"], sighting.origin)
+    lost = DatasetState(row["state"]) in (*_UNSETTLED, DatasetState.GONE)
+    return lost and row["fingerprint"] != sighting.fingerprint and begun_again(row["origin"], sighting.origin)
 
 
-def _overwrite(connection: sqlite3.Connection, row: sqlite3.Row, sighting: Sighting, now: datetime) -> DatasetRecord:
+def _overwrite(
+    connection: sqlite3.Connection, row: sqlite3.Row, sighting: Sighting, now: datetime
+) -> DatasetRecord | None:
+    """End a generation whose files another acquisition took the place of; None where they had vanished before."""
+    connection.execute("UPDATE datasets SET current = 0 WHERE id = ?", (row["id"],))
+    if DatasetState(row["state"]) is DatasetState.GONE:
+        return None
     detail = (
         f"overwritten by another acquisition under the same name ({sighting.origin}, before: {row['origin']});"
         f" last seen: {show_count(row['files'], 'file')}"
     )
     _move(connection, row, DatasetEvent.VANISHED, detail, now)
-    connection.execute("UPDATE datasets SET current = 0 WHERE id = ?", (row["id"],))
     return dataset_of(_by_id(connection, row["id"]))
 
 

@@ -276,4 +276,6 @@ class Daemon:
         return ", ".join([f"{growing:,} growing", *parts]) or "nothing to do"
 
     def _is_idle(self) -> bool:
-        return rest(self.journal, self._options.only).idle and not self._crew.busy
+        if self._crew.busy or any(source.watcher.in_doubt for source in self._sources):
+            return False
+        return rest(self.journal, self._options.only).idle

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 
+from depositd import io_priority
+from depositd.engine.interrupt import Interrupted
 from depositd.engine.planning import Plan
 from depositd.engine.watching import SHORTEST_TURN_S, Hands, SourceWatcher, sources
 from depositd.errors import JournalError
@@ -32,54 +33,75 @@ def start_sources(
     journal.surroundings.forget_sources(set(watched))
     threads = []
     for root, rules in watched.items():
-        wake = threading.Event()
-        name = f"watcher of {printable(root)}"
-        hands = Hands(
-            clock=utc_now,
-            monotonic=time.monotonic,
-            moved=partial(heartbeats.beat, name, WATCH_BUDGET_S),
-            recorded=recorded,
-            said=log.warning,
-        )
-        watcher = SourceWatcher(root, rules, plan, journal, ChangedDirectories(wake), hands)
-        threads.append(SourceThread(name, watcher, wake, heartbeats))
+        pulse = _Pulse(f"watcher of {printable(root)}", heartbeats)
+        hands = Hands(clock=utc_now, monotonic=time.monotonic, moved=pulse.moved, recorded=recorded, said=log.warning)
+        watcher = SourceWatcher(root, rules, plan, journal, ChangedDirectories(pulse.wake), hands)
+        threads.append(SourceThread(watcher, pulse))
     return threads
+
+
+class _Pulse:
+    """What a watcher and its thread share: its name, signs of life, and how it is woken and stopped."""
+
+    def __init__(self, name: str, heartbeats: Heartbeats) -> None:
+        self.name = name
+        self.wake = threading.Event()
+        self.stop_asked = threading.Event()
+        self._heartbeats = heartbeats
+
+    def moved(self) -> None:
+        """Give a sign of life; raises Interrupted where the watcher is to stop: a gentle sweep can take very long."""
+        if self.stop_asked.is_set():
+            raise Interrupted
+        self._heartbeats.beat(self.name, WATCH_BUDGET_S)
+
+    def waits(self, wait_s: float) -> None:
+        """Wait until woken or stopped, and no longer than so many seconds."""
+        self._heartbeats.beat(self.name, wait_s + WATCH_BUDGET_S)
+        # events come by the thousand: they shorten the wait, and never take it away
+        if not self.stop_asked.wait(SHORTEST_TURN_S):
+            self.wake.wait(wait_s - SHORTEST_TURN_S)
+
+    def rests(self) -> None:
+        """Expect no more signs of life."""
+        self._heartbeats.rest(self.name)
 
 
 class SourceThread:
     """A watcher with its thread."""
 
-    def __init__(self, name: str, watcher: SourceWatcher, wake: threading.Event, heartbeats: Heartbeats) -> None:
+    def __init__(self, watcher: SourceWatcher, pulse: _Pulse) -> None:
         self.watcher = watcher
-        self._name = name
-        self._wake = wake
-        self._heartbeats = heartbeats
-        self._stop_asked = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._pulse = pulse
+        self._thread = threading.Thread(target=self._run, name=pulse.name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._stop_asked.is_set():
-            self._wake.clear()
-            try:
-                wait_s = self.watcher.turn()
-            except JournalError as error:
-                log.error("the journal cannot be written", reason=str(error), hint=error.hint)
-                wait_s = AFTER_TROUBLE_S
-            except Exception as error:  # noqa: BLE001 - one source's trouble must not end the others' watch
-                say_failed(self._name, error)
-                wait_s = AFTER_TROUBLE_S
-            self._heartbeats.beat(self._name, wait_s + WATCH_BUDGET_S)
-            # events come by the thousand: they shorten the wait, and never take it away
-            if not self._stop_asked.wait(SHORTEST_TURN_S):
-                self._wake.wait(wait_s - SHORTEST_TURN_S)
+        with io_priority.idle(self.watcher.is_gentle) as is_idle:
+            if self.watcher.is_gentle and not is_idle:
+                log.warning("idle I/O priority is not possible here; the read rate is kept all the same")
+            while not self._pulse.stop_asked.is_set():
+                self._pulse.wake.clear()
+                self._pulse.waits(self._turn())
         self.watcher.close()
-        self._heartbeats.rest(self._name)
+        self._pulse.rests()
+
+    def _turn(self) -> float:
+        """Let the watcher do what is due; return the seconds until its next turn."""
+        try:
+            return self.watcher.turn()
+        except Interrupted:
+            return 0.0
+        except JournalError as error:
+            log.error("the journal cannot be written", reason=str(error), hint=error.hint)
+        except Exception as error:  # noqa: BLE001 - one source's trouble must not end the others' watch
+            say_failed(self._pulse.name, error)
+        return AFTER_TROUBLE_S
 
     def stop(self) -> None:
-        """Ask the thread to end; it does at its next turn."""
-        self._stop_asked.set()
-        self._wake.set()
+        """Ask the thread to end; it does at its next step."""
+        self._pulse.stop_asked.set()
+        self._pulse.wake.set()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread."""

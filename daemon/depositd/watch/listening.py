@@ -22,6 +22,7 @@ from watchdog.events import (
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
+    FileClosedEvent,
     FileCreatedEvent,
     FileDeletedEvent,
     FileMovedEvent,
@@ -38,6 +39,7 @@ CLOSE_WITHIN_S = 5.0
 # written just after their directory: changes and closes would double the work and tell nothing new.
 _CHANGES: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
+    FileClosedEvent,  # after writing: what is changed in place shows nowhere else but in a thorough sweep
     FileMovedEvent,
     FileDeletedEvent,
     DirCreatedEvent,

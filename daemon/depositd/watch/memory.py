@@ -15,7 +15,7 @@ or were not yet seen twice the same; a *whole* look asks for those of all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from depositd.model import FileStat, Listing
 from depositd.watch.sweep import Seen, Signature, Walk
@@ -26,7 +26,7 @@ SURE_S = 2.5
 
 @dataclass(slots=True)
 class _Directory:
-    """``files`` is None at rest; ``unsure`` are those of them that were not yet seen twice the same."""
+    """``files`` (by name) is None at rest; ``unsure`` are those not yet seen twice the same, None means all."""
 
     signature: Signature | None
     since_s: float
@@ -35,7 +35,7 @@ class _Directory:
     inner: tuple[tuple[str, Signature], ...]
     count: int
     files: dict[str, FileStat] | None = None
-    unsure: set[str] = field(default_factory=set)
+    unsure: set[str] | None = None
 
 
 class Memory:
@@ -61,15 +61,16 @@ class Memory:
         return directory in self._directories
 
     def sweep(self, *, thorough: bool) -> Iterator[Listing]:
-        """Yield a listing of each directory that can have changed, parents first; partial ones of the restless.
+        """Yield a listing of each directory that can have changed, parents first.
 
-        A directory that is not there any more is forgotten.
+        A restless one is left to :meth:`look`, save in a thorough sweep, where its listing is partial.  A directory
+        that is not there any more is forgotten.
         """
         waiting, seen = [""], set()
         while waiting:
             directory = waiting.pop()
             known = self._directories.get(directory)
-            if known is None or known.files is not None or thorough or not self._is_unchanged(directory, known):
+            if known is None or thorough or not self._is_unchanged(directory, known):
                 listing = self._look(directory, whole=True)
                 known = self._directories.get(directory)
                 if listing is None or known is None:
@@ -81,7 +82,13 @@ class Memory:
             del self._directories[directory]
 
     def look(self, place: str, *, whole: bool) -> Iterator[Listing]:
-        """Yield the listing of one directory, and of all below it that are not known yet (a tree moved in)."""
+        """Yield the listing of one directory, and of all below it that are not known yet (a tree moved in).
+
+        Of a place that no sweep or look has come to, the nearest directory above it that is known is looked at instead:
+        whatever leads there is then walked, and links are not followed.
+        """
+        while place and place not in self._directories:
+            place = place.rpartition("/")[0]
         waiting = [place]
         while waiting:
             directory = waiting.pop()
@@ -96,11 +103,13 @@ class Memory:
         """Stop remembering a directory's files: nothing in it is waited for."""
         known = self._directories.get(directory)
         if known is not None:
-            known.files, known.unsure = None, set()
+            known.files, known.unsure = None, None
 
     def forget(self, directory: str) -> None:
-        """Forget a directory: the next look at it sees everything for the first time."""
-        self._directories.pop(directory, None)
+        """Forget what a directory held: the next look at it sees everything for the first time."""
+        known = self._directories.get(directory)
+        if known is not None:
+            known.files, known.unsure, known.signature, known.sure = None, None, None, False
 
     def clear(self) -> None:
         """Forget everything."""
@@ -112,7 +121,7 @@ class Memory:
         again = None if whole or known is None else known.unsure
         # before the listing: what changes while it is read must show at the next look
         signature = self._walk.sign(directory)
-        seen = self._walk.see(directory, before, again)
+        seen = self._walk.see(directory, before, again) if signature is not None else None
         if seen is None:
             self._directories.pop(directory, None)
             return None
@@ -123,16 +132,24 @@ class Memory:
         now_s = self._monotonic()
         same = known is not None and known.signature == signature and known.inner == seen.inner
         since_s = known.since_s if known is not None and same else now_s
-        files = {} if known is None or known.files is None else known.files
-        for file in seen.listing.vanished:
-            del files[file.path]
-        files.update((file.path, file) for file in seen.listing.files)
-        count = len(files) + sum(len(entries) for entries in seen.listing.trees.values())
-        unsure = {file.path for file in seen.listing.files}
+        listing = seen.listing
+        files = known.files if known is not None else None
+        unsure: set[str] | None = None
+        cut = len(listing.directory) + 1 if listing.directory else 0
+        if files is None:
+            files = {file.path[cut:]: file for file in listing.files}
+        else:
+            for file in listing.vanished:
+                del files[file.path[cut:]]
+            files.update((file.path[cut:], file) for file in listing.files)
+            unsure = {file.path[cut:] for file in listing.files}
+        count = len(files) + sum(map(len, listing.trees.values()))
         sure = signature is not None and now_s - since_s >= SURE_S
         return _Directory(signature, since_s, sure, seen.below, seen.inner, count, files, unsure)
 
     def _is_unchanged(self, directory: str, known: _Directory) -> bool:
+        if known.files is not None:
+            return self._walk.sign(directory) is not None  # whoever waits for something there looks at it
         return (
             known.sure
             and self._walk.sign(directory) == known.signature

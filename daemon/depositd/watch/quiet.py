@@ -13,9 +13,8 @@ def fingerprint(files: Iterable[FileStat], directory: str = "") -> str:
 
     Paths are taken relative to ``directory``, so that the same dataset has the same fingerprint below any root.
     """
-    digest = hashlib.blake2b(digest_size=16)
     cut = len(directory) + 1 if directory else 0
-    for file in files:
-        line = f"{file.path[cut:]}\0{file.size_bytes}\0{file.mtime_ns}\0{file.kind}\n"
-        digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    # one text for all: a series has 100,000 files
+    lines = [f"{file.path[cut:]}\0{file.size_bytes}\0{file.mtime_ns}\0{file.kind}\n" for file in files]
+    text = "".join(lines).encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()

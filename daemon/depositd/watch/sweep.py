@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Protocol
@@ -18,6 +20,11 @@ _KINDS = {
     stat.S_IFIFO: FileKind.FIFO,
     stat.S_IFSOCK: FileKind.SOCKET,
 }
+
+
+_PATH = itemgetter(0)
+_FORMAT_MASK = 0o170000
+_HAS_BLOCKS = hasattr(os.stat_result, "st_blocks")
 
 
 class Entry(Protocol):
@@ -37,13 +44,29 @@ class Entry(Protocol):
 ScanDirectory = Callable[[str], AbstractContextManager[Iterator[Entry]]]
 
 
+@contextmanager
+def scan_opened(path: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """Open a directory, which must not be a link, and yield its entries.
+
+    By its descriptor, the kernel needs not go down the whole path again for the stat of each entry.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with os.scandir(descriptor) as entries:
+            yield entries
+    finally:
+        os.close(descriptor)
+
+
 Signature = tuple[int, int, int, int]
 """What changes whenever an entry of a directory comes, goes or is renamed: device, inode, mtime_ns and ctime_ns."""
 
 
 def signature_of(path: str) -> Signature:
-    """Return the signature of a directory (absolute path); raises OSError."""
+    """Return the signature of a directory (absolute path); raises OSError, NotADirectoryError for a link to one."""
     status = os.stat(path, follow_symlinks=False)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
@@ -74,7 +97,7 @@ class Walk:
     prunes: Callable[[str], bool]
     failed: Callable[[str, OSError], None]
     moved: Callable[[], None] = lambda: None
-    scan_directory: ScanDirectory = os.scandir
+    scan_directory: ScanDirectory = scan_opened
     sign_directory: Callable[[str], Signature] = signature_of
 
     def sweep(self, start: str = "") -> Iterator[Listing]:
@@ -95,18 +118,21 @@ class Walk:
         return directory
 
     def sign(self, directory: str) -> Signature | None:
-        """Return a directory's signature, None where it cannot be had."""
+        """Return a directory's signature, None where it is gone, is a link, or cannot be looked at (which is said)."""
         try:
             return self.sign_directory(self._absolute(directory))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            self.failed(directory, error)
             return None
 
     def see(
-        self, directory: str, known: Mapping[str, FileStat] | None = None, again: Container[str] | None = None
+        self, directory: str, known: Mapping[str, FileStat] | None = None, again: AbstractSet[str] | None = None
     ) -> Seen | None:
         """Look at one directory; None where it cannot be read.
 
-        With ``known`` (the last look's files by path) the listing is partial, and of the known files only those in
+        With ``known`` (the last look's files by name) the listing is partial, and of the known files only those in
         ``again`` (None: all) are asked anew for size and times.
         """
         self.moved()
@@ -151,7 +177,7 @@ class Walk:
         return tuple(sorted(files, key=_PATH))
 
     def _scan(
-        self, directory: str, known: Mapping[str, FileStat] | None = None, again: Container[str] | None = None
+        self, directory: str, known: Mapping[str, FileStat] | None = None, again: AbstractSet[str] | None = None
     ) -> _Found:
         prefix = f"{directory}/" if directory else ""
         found = _Found()
@@ -165,7 +191,8 @@ class Walk:
     @staticmethod
     def _read(entries: Iterable[Entry], prefix: str, found: _Found) -> None:
         """Take in every entry; a sweep goes through here a million times, so nothing is looked up twice."""
-        add_file, add_directory, make = found.files.append, found.directories.append, file_stat
+        add_file, add_directory = found.files.append, found.directories.append
+        make, kinds, device = tuple.__new__, _KINDS, FileKind.DEVICE
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 add_directory(prefix + entry.name)
@@ -174,7 +201,20 @@ class Walk:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue  # gone between the listing and the stat: the next look will not show it
-            add_file(make(prefix + entry.name, status))
+            add_file(
+                make(  # what file_stat does, without the call
+                    FileStat,
+                    (
+                        prefix + entry.name,
+                        status.st_size,
+                        status.st_mtime_ns,
+                        status.st_ctime_ns,
+                        status.st_ino,
+                        status.st_blocks * 512 if _HAS_BLOCKS else 0,
+                        kinds.get(status.st_mode & _FORMAT_MASK, device),
+                    ),
+                )
+            )
 
     @staticmethod
     def _read_again(
@@ -182,31 +222,32 @@ class Walk:
         prefix: str,
         found: _Found,
         known: Mapping[str, FileStat],
-        again: Container[str] | None,
+        again: AbstractSet[str] | None,
     ) -> None:
         """Take in what differs from the last look; of the files known then, only those in ``again`` are asked."""
-        present: set[str] = set()
-        for entry in entries:
-            path = prefix + entry.name
-            before = known.get(path)
-            if before is not None and again is not None and path not in again:
-                present.add(path)
-            elif entry.is_dir(follow_symlinks=False):
-                found.directories.append(path)
-            else:
-                try:
-                    file = file_stat(path, entry.stat(follow_symlinks=False))
-                except FileNotFoundError:
-                    continue
+        there = {entry.name: entry for entry in entries}
+        # sets tell the few that are new from the hundred thousand that are not
+        asked = there.keys() if again is None else (there.keys() - known.keys()) | (there.keys() & again)
+        gone = known.keys() - there.keys()
+        for name in asked:
+            entry, before = there[name], known.get(name)
+            if entry.is_dir(follow_symlinks=False):
+                found.directories.append(prefix + name)
                 if before is not None:
-                    present.add(path)
-                if file != before:
-                    found.files.append(file)
-        if len(present) < len(known):
-            found.vanished += [known[path] for path in sorted(known.keys() - present)]
+                    gone.add(name)
+                continue
+            try:
+                file = file_stat(prefix + name, entry.stat(follow_symlinks=False))
+            except FileNotFoundError:
+                gone |= known.keys() & {name}
+                continue
+            if file != before:
+                found.files.append(file)
+        found.vanished += [known[name] for name in sorted(gone)]
 
     def _absolute(self, directory: str) -> str:
-        return f"{self.root}/{directory}" if directory else self.root
+        # the root itself may be a link: it is what the config names
+        return f"{self.root}/{directory}" if directory else f"{self.root}/."
 
 
 @dataclass(slots=True)
@@ -227,12 +268,9 @@ def file_at(root: str, path: str) -> FileStat | None:
 def file_stat(path: str, status: os.stat_result) -> FileStat:
     """Return what depositd keeps of an ``lstat``."""
     mode = status.st_mode & _FORMAT_MASK
-    kind = FileKind.REGULAR if mode == stat.S_IFREG else _KINDS.get(mode, FileKind.DEVICE)
+    kind = _KINDS.get(mode, FileKind.DEVICE)
     allocated_bytes = status.st_blocks * 512 if _HAS_BLOCKS else 0
     return _make((path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, allocated_bytes, kind))
 
 
-_PATH = itemgetter(0)
 _make = FileStat._make
-_FORMAT_MASK = 0o170000
-_HAS_BLOCKS = hasattr(os.stat_result, "st_blocks")

@@ -17,13 +17,14 @@ from urllib.parse import quote
 
 from requests.adapters import BaseAdapter
 
-from depositd.destinations.body import Body, FilePart, Progress, TokenBucket
+from depositd.destinations.body import Body, FilePart, Progress
 from depositd.destinations.classify import A_QUESTION, Meanings
 from depositd.destinations.credentials import Credentials, Given, header_safe, login_of, required_login, token_of
 from depositd.destinations.fields import list_of
 from depositd.destinations.http import Answer, Session, utc_now
 from depositd.destinations.proteindiffraction.records import Account, Submission, Submitted, Synchrotron, Upload
 from depositd.errors import AuthError, NotFound, Rejected, Unavailable
+from depositd.rate_limit import RateLimit
 from depositd.units import printable, show_duration
 
 URL = "https://proteindiffraction.org/api/v1/"
@@ -40,8 +41,8 @@ _ABOUT_ONE: Meanings = {**A_QUESTION, 403: Rejected, 404: NotFound}
 class Client:
     """One account on one server.
 
-    Give ``token``, or ``username`` and ``password``, or ``credentials`` that are read at each use.  ``bucket`` limits
-    the rate of uploads.  Raises ConfigError for a URL that is none.
+    Give ``token``, or ``username`` and ``password``, or ``credentials`` that are read at each use.  ``rate_limit`` is
+    for uploads.  Raises ConfigError for a URL that is none.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Client:
         credentials: Credentials | None = None,
         ca_file: str | None = None,
         insecure_http: bool = False,
-        bucket: TokenBucket | None = None,
+        rate_limit: RateLimit | None = None,
         adapter: BaseAdapter | None = None,
         now: Callable[[], datetime] = utc_now,
         on_secret: Callable[[str], None] | None = None,
@@ -63,7 +64,7 @@ class Client:
             url, ca_file=ca_file, insecure_http=insecure_http, adapter=adapter, now=now, on_secret=on_secret
         )
         self._credentials = credentials or Given(username, token, password)
-        self._bucket = bucket
+        self._rate_limit = rate_limit
         self._lock = threading.Lock()
         self._exchanged: str | None = None
 
@@ -103,7 +104,7 @@ class Client:
         """
         part = file if isinstance(file, FilePart) else FilePart.of_path(file)
         texts = [("dataset_type", dataset_type)] if dataset_type else []
-        body = Body.multipart(texts, "dataset_file", part, bucket=self._bucket, on_progress=on_progress)
+        body = Body.multipart(texts, "dataset_file", part, rate_limit=self._rate_limit, on_progress=on_progress)
         answer = self._request("POST", "upload/", expected=201, body=body, repeatable=False, means=_OF_THE_API)
         return self._session.read(answer, Upload.read)
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from requests.adapters import BaseAdapter
 
-from depositd.destinations.body import Body, FilePart, Progress, TokenBucket
+from depositd.destinations.body import Body, FilePart, Progress
 from depositd.destinations.classify import A_QUESTION, Meanings
 from depositd.destinations.credentials import Credentials, Given, login_of, required_login, token_of
 from depositd.destinations.fields import an_object, list_of
@@ -32,6 +32,7 @@ from depositd.destinations.proteomicsqc.records import (
     read_columns,
 )
 from depositd.errors import AuthError, NotFound, Unavailable
+from depositd.rate_limit import RateLimit
 
 ACTIONS = ("flag", "unflag", "accept", "reject")
 MOST_PAGES = 200
@@ -45,7 +46,7 @@ class Client:
     """One account on one server.
 
     Give ``token``, or ``username`` (the e-mail address) and ``password`` for a web session, or ``credentials`` that
-    are read at each use.  ``bucket`` limits the rate of uploads.  Raises ConfigError for a URL that is none.
+    are read at each use.  ``rate_limit`` limits the rate of uploads.  Raises ConfigError for a URL that is none.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Client:
         credentials: Credentials | None = None,
         ca_file: str | None = None,
         insecure_http: bool = False,
-        bucket: TokenBucket | None = None,
+        rate_limit: RateLimit | None = None,
         adapter: BaseAdapter | None = None,
         now: Callable[[], datetime] = utc_now,
         on_secret: Callable[[str], None] | None = None,
@@ -67,7 +68,7 @@ class Client:
             url, ca_file=ca_file, insecure_http=insecure_http, adapter=adapter, now=now, on_secret=on_secret
         )
         self._credentials = credentials or Given(username, token, password)
-        self._bucket = bucket
+        self._rate_limit = rate_limit
         self._lock = threading.Lock()
         self._csrf: str | None = None
 
@@ -220,7 +221,7 @@ class Client:
         """
         _require(pid=pid)
         part = file if isinstance(file, FilePart) else FilePart.of_path(file)
-        body = Body.multipart([("pid", pid)], "orig_file", part, bucket=self._bucket, on_progress=on_progress)
+        body = Body.multipart([("pid", pid)], "orig_file", part, rate_limit=self._rate_limit, on_progress=on_progress)
         answer = self._request("POST", "api/upload/raw", expected=(201,), body=body, repeatable=False)
         return self._session.read(answer, RawUpload.read)
 
