@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from depositd import io_priority
 from depositd.cli import journals
 from depositd.config import AnyDestination, Config, DirectorySettings, SecretSource, ServerSettings
+from depositd.engine.gentleness import Gentleness
 from depositd.engine.watching import sources
 from depositd.errors import ConfigError, DepositdError
 from depositd.journal import refuse_network_file_system
@@ -71,6 +73,7 @@ def all_findings(config: Config, *, online: bool) -> Iterator[Finding]:
     for root in roots:
         yield source(root, file_system_of(root), file_systems_below(root))
     yield from overlaps(roots)
+    yield from _gentle(config)
     yield from _inotify(roots)
     yield from _state_dir(config)
     yield from _spool(config)
@@ -144,6 +147,27 @@ def overlaps(roots: list[str]) -> Iterator[Finding]:
                     " the same files are looked at twice, by the rules of both",
                     "watch the outer one alone, with include in its rules, or exclude the inner one there",
                 )
+
+
+def _gentle(config: Config) -> Iterator[Finding]:
+    gentleness = Gentleness(config.rules)
+    limits = {root: gentleness.limit_of(root) for root in sources(config.rules)}
+    with io_priority.idle() as is_idle:
+        pass
+    for root, limit in limits.items():
+        if limit is not None:
+            yield gentle(root, limit.rate_bytes_per_s, file_system_of(root), is_idle=is_idle)
+
+
+def gentle(root: str, rate_bytes_per_s: float, file_system: str | None, *, is_idle: bool) -> Finding:
+    """Say how gently a source is read, and whether idle I/O priority is possible and of use there."""
+    subject, limit = f"source {root}", f"read no faster than {show_size(rate_bytes_per_s)} a second"
+    if not is_idle:
+        hint = "Linux on a 64-bit processor has it; a system call filter must let ioprio_set through"
+        return warning(subject, f"{limit}, but not at idle I/O priority, which is not possible here", hint)
+    if file_system in WITHOUT_EVENTS:
+        return ok(subject, f"{limit}; at idle I/O priority too, of which a file server ({file_system}) does not hear")
+    return ok(subject, f"{limit} and at idle I/O priority")
 
 
 def _inotify(roots: list[str]) -> Iterator[Finding]:

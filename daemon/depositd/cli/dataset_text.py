@@ -42,8 +42,9 @@ def standing(dataset: Json) -> str:
 
 
 def evidence(dataset: Json) -> str:
-    """Return the verdict's evidence in one line."""
-    return printable("; ".join(dataset["evidence"]))
+    """Return the verdict's evidence in one line, of what has ended without the age of the last write."""
+    lasting = dataset["state"] != "growing"
+    return printable("; ".join(one for one in dataset["evidence"] if not (lasting and one.startswith("last write"))))
 
 
 def ago(text: str | None, now: datetime) -> str:

@@ -254,7 +254,8 @@ def _source_lines(picture: Picture) -> list[Line]:
     width = max(len(printable(source["path"])) for source in sources)
     for source in sources:
         lost = source["state"] == "unavailable"
-        state = ("unavailable", "bold yellow") if lost else (f"watched ({printable(source['means'])})", "")
+        watched = "watched" if picture.pid is not None else "was watched while the daemon ran"
+        state = ("unavailable", "bold yellow") if lost else (f"{watched} ({printable(source['means'])})", "")
         swept = f", last sweep {ago(source['swept_at'], picture.now)}" if source["swept_at"] else ""
         files = f" saw {show_count(source['files'], 'file')}" if source["files"] is not None else ""
         lines.append(line(f"{printable(source['path']):<{width}}  ", state, swept + files, indent=2))
