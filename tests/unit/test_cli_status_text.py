@@ -201,3 +201,20 @@ def test_a_source_says_how_it_is_watched():
     shown = text(sources=[source])
     assert "/data  watched (events and sweeps), last sweep 12 s ago saw 1,234 files" in shown
     assert "2 directories cannot be read" in shown
+
+
+def test_datasets_of_one_name_are_told_apart_by_their_places():
+    shown = text(
+        dataset(delivery("delivered"), number=1, name="s", path="/data/a"),
+        dataset(delivery("held"), number=2, name="s", path="/data/b"),
+        dataset(delivery("delivered"), number=3, name="other", path="/data/a"),
+    )
+    assert "in /data/a" in next(one for one in shown.splitlines() if one.startswith("  1"))
+    assert "in /data/b" in next(one for one in shown.splitlines() if one.startswith("  2"))
+    assert " in /data" not in next(one for one in shown.splitlines() if one.startswith("  3"))
+
+
+def test_a_source_of_a_stopped_daemon_is_not_said_to_be_watched():
+    source = {"path": "/data", "state": "watched", "means": "events", "problem": None, "swept_at": None, "files": None}
+    assert "was watched while the daemon ran (events)" in text(sources=[source], pid=None)
+    assert "  watched (events)" in text(sources=[source])

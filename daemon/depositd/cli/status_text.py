@@ -153,11 +153,12 @@ def _part(picture: Picture, section: Section, datasets: Sequence[Json]) -> Seque
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """The widths of a dataset's columns, the same in all sections."""
+    """The widths of a dataset's columns, the same in all sections, and the names that several places have."""
 
     number: int
     name: int
     what: int
+    shared: frozenset[str]
 
     @classmethod
     def of(cls, datasets: Sequence[Json]) -> _Columns:
@@ -165,7 +166,20 @@ class _Columns:
             max((len(str(dataset["id"])) for dataset in datasets), default=0),
             min(max((len(printable(dataset["name"])) for dataset in datasets), default=0), WIDEST_NAME),
             max((len(what(dataset)) for dataset in datasets), default=0),
+            frozenset(name for name, places in _places_of(datasets).items() if len(places) > 1),
         )
+
+
+def _places_of(datasets: Sequence[Json]) -> Mapping[str, set[str]]:
+    places: dict[str, set[str]] = {}
+    for dataset in datasets:
+        places.setdefault(dataset["name"], set()).add(dataset["path"])
+    return places
+
+
+def _place(dataset: Json, columns: _Columns) -> list[str | tuple[str, str]]:
+    """Return where a dataset lies, if its name alone does not tell it from another one."""
+    return [(f"  in {printable(dataset['path'])}", "bright_black")] if dataset["name"] in columns.shared else []
 
 
 def _section_lines(
@@ -207,13 +221,13 @@ def _done_line(dataset: Json, columns: _Columns) -> Line:
             (state, STYLES.get(state, "")),
             status,
         ]
-    return line(*pieces, indent=2)
+    return line(*pieces, *_place(dataset, columns), indent=2)
 
 
 def _open_lines(picture: Picture, dataset: Json, transfers: Mapping[str, Json], columns: _Columns) -> list[Line]:
     said = standing(dataset)
     pieces = [*_row(dataset, columns), (said, STYLES.get(dataset["state"], "")), f": {evidence(dataset)}"]
-    lines = [line(*pieces, indent=2)]
+    lines = [line(*pieces, *_place(dataset, columns), indent=2)]
     deeper = columns.number + 4
     packing = transfers.get(f"dataset {dataset['id']}")
     if packing is not None:
