@@ -24,7 +24,7 @@ seconds (``_s``), sizes are bytes (``_bytes``), hashes are lower-case hex.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -211,6 +211,11 @@ class Verdict:
     def sentence(self) -> str:
         """All evidence in one line, the same wherever it is shown."""
         return "; ".join(self.evidence)
+
+
+def lasting(evidence: Iterable[str]) -> list[str]:
+    """Return the clauses that are still right a minute later: all but "last write 41 s ago"."""
+    return [clause for clause in evidence if not clause.startswith("last write")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from depositd.cli.output import Line, line
+from depositd.model import lasting
 from depositd.units import parse_utc, printable, show_count, show_duration, show_size
 
 Json = Mapping[str, Any]
@@ -43,8 +44,8 @@ def standing(dataset: Json) -> str:
 
 def evidence(dataset: Json) -> str:
     """Return the verdict's evidence in one line, of what has ended without the age of the last write."""
-    lasting = dataset["state"] != "growing"
-    return printable("; ".join(one for one in dataset["evidence"] if not (lasting and one.startswith("last write"))))
+    clauses = dataset["evidence"]
+    return printable("; ".join(clauses if dataset["state"] == "growing" else lasting(clauses)))
 
 
 def ago(text: str | None, now: datetime) -> str:

@@ -23,6 +23,7 @@ from depositd.model import (
     Metadata,
     Packing,
     VerdictKind,
+    lasting,
 )
 from depositd.units import printable
 
@@ -74,7 +75,7 @@ class DatasetRecord:
     @property
     def lasting_sentence(self) -> str:
         """The evidence without what is wrong a minute later ("last write 41 s ago"), for reasons that are kept."""
-        return "; ".join(clause for clause in self.evidence if not clause.startswith("last write"))
+        return "; ".join(lasting(self.evidence))
 
 
 def time_text(moment: datetime) -> str:
