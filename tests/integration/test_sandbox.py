@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import re
 import socket
 import ssl
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 from clock_support import ManualClock
-from sandbox_clients import TAR, TIMEOUT_S, UPLOAD, Pdi, Pqc
+from sandbox_clients import CBF, TAR, TIMEOUT_S, UPLOAD, Pdi, Pqc
 from tls_support import make_certificate
 
 from depositd.config import parse_config
@@ -87,14 +89,110 @@ class TestFaults:
 
         assert self.stored(sandbox) == 1
 
-    @pytest.mark.parametrize(("kind", "status"), [("commit-then-500", 500), ("commit-then-502", 502)])
+    def test_a_half_closed_connection_stores_and_says_nothing(self, sandbox, send):
+        sandbox.fault("*/upload/*", "half-close")
+
+        with pytest.raises(requests.ConnectionError) as lost:
+            send()
+
+        assert "Remote end closed connection without response" in str(lost.value)
+        assert self.stored(sandbox) == 1
+
+    def test_a_stalled_body_is_reset_in_the_end_and_stores_nothing(self, sandbox, send):
+        sandbox.fault("*/upload/*", "stall", delay_s=0.3)
+
+        started = time.monotonic()
+        with pytest.raises(requests.ConnectionError):
+            send(bytes(10_000_000))
+
+        assert time.monotonic() - started > 0.25
+        assert self.stored(sandbox) == 0
+
+    def test_an_answer_that_drips_never_ends_by_itself(self, sandbox, pdi):
+        sandbox.fault(UPLOAD, "drip")
+
+        url, files = f"{sandbox.pdi_url}upload/", {"dataset_file": ("a.tar", TAR)}
+        with requests.post(url, headers=pdi.headers, files=files, timeout=TIMEOUT_S, stream=True) as answer:
+            drops = list(itertools.islice(answer.iter_content(1), 5))
+
+        assert (answer.status_code, drops) == (201, [b" "] * 5)
+        assert "Content-Length" not in answer.headers
+        assert self.stored(sandbox) == 1
+
+    def test_a_wrong_body_has_the_right_status(self, sandbox, send):
+        sandbox.fault("*/upload/*", "wrong-body")
+
+        answer = send()
+
+        assert (answer.status_code, answer.json()) == (201, {"ok": True})
+        assert self.stored(sandbox) == 1
+
+    def test_a_wrong_hash_is_wrong_in_answers_and_lists_and_nowhere_else(self, sandbox, pdi, modern):
+        sandbox.fault("*", "wrong-hash", times=3)
+
+        answer = pdi.upload().json()
+        listed = pdi.ask("GET", "submissions/").json()
+        run = modern.upload().json()
+
+        [stored] = sandbox.uploads
+        assert answer["md5hash"] == listed[0]["md5hash"]
+        assert answer["md5hash"] not in (stored.md5, stored.sent_md5)
+        assert answer["token"] == stored.token
+        assert run["pipeline"] == 2
+
+    def test_a_stale_list_leaves_out_what_is_fresh(self, clock, sandbox, pdi):
+        sandbox.fault("/api/v1/submissions/", "stale-list", times=3, delay_s=30)
+        token = pdi.upload().json()["token"]
+
+        seen = []
+        for _ in range(3):
+            seen.append(len(pdi.ask("GET", "submissions/").json()))
+            clock.advance(20)
+
+        assert seen == [0, 0, 1]
+        assert pdi.status(token) == "uploaded"
+
+    def test_stale_qc_data_and_pages_leave_out_fresh_runs(self, clock):
+        with running(clock, pqc_mode="older") as sandbox:
+            pqc = Pqc(sandbox, with_token=False)
+            pqc.login()
+            pqc.upload()
+            clock.advance(5)
+            seen = []
+            for path in ("/api/qc-data", "/proteomics/*"):
+                sandbox.fault(path, "stale-list", delay_s=30)
+            for _ in range(2):
+                page = pqc.page(f"proteomics/detail/{sandbox.project}/{sandbox.pipeline}").text
+                seen.append((len(pqc.qc_data()["RawFile"]), page.count("data-run-name")))
+
+        assert seen == [(0, 0), (1, 1)]
+
+    @pytest.mark.parametrize("mode", ["modern", "older"])
+    def test_with_its_queue_down_the_server_stores_fails_and_never_processes(self, clock, mode):
+        with running(clock, pqc_mode=mode) as sandbox:
+            pqc = Pqc(sandbox, with_token=mode == "modern")
+            if mode == "older":
+                pqc.login()
+            sandbox.fault("/api/upload/raw", "queue-down")
+            answer = pqc.upload()
+            clock.advance(3600)
+            shown = pqc.qc_data()["RawFile"]
+
+        assert (answer.status_code, answer.headers["Content-Type"]) == (500, "text/html; charset=utf-8")
+        assert [run.name for run in sandbox.runs] == ["sample1.raw"]
+        assert shown == []
+
+    @pytest.mark.parametrize(
+        ("kind", "status"),
+        [("commit-then-500", 500), ("commit-then-502", 502), ("commit-then-504", 504), ("queue-down", 500)],
+    )
     def test_an_error_after_the_commit_does_not_mean_not_stored(self, sandbox, send, kind, status):
         sandbox.fault("*/upload/*", kind)
 
         assert send().status_code == status
         assert self.stored(sandbox) == 1
 
-    @pytest.mark.parametrize("kind", ["401", "409", "413", "429", "500", "502", "503"])
+    @pytest.mark.parametrize("kind", ["401", "403", "409", "413", "429", "500", "502", "503", "504"])
     def test_an_error_stores_nothing_and_goes_away(self, sandbox, send, kind):
         sandbox.fault("*/upload/*", kind)
 
@@ -120,6 +218,8 @@ class TestFaults:
             (UPLOAD, "409", "application/json"),
             (UPLOAD, "502", "text/html; charset=utf-8"),
             (UPLOAD, "503", "text/html; charset=utf-8"),
+            (UPLOAD, "504", "text/html; charset=utf-8"),
+            ("/api/projects", "403", "application/json"),
             ("/api/projects", "500", "text/html; charset=utf-8"),
             ("/api/projects", "413", "text/plain; charset=utf-8"),
             ("/api/projects", "401", "application/json"),
@@ -139,6 +239,26 @@ class TestFaults:
         sandbox.fault("/api/v1/*", kind, retry_after_s=17)
 
         assert pdi.upload().headers["Retry-After"] == "17"
+
+    def test_a_captive_portal_answers_200_in_html(self, sandbox, send):
+        sandbox.fault("*", "portal")
+
+        answer = send()
+
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert 'type="password"' in answer.text
+        assert self.stored(sandbox) == 0
+
+    def test_a_server_is_away_for_as_many_requests_as_one_says(self, sandbox, pdi):
+        sandbox.fault("/api/*", "503", times=3)
+
+        assert [pdi.ask("GET", "equipment/").status_code for _ in range(4)] == [503, 503, 503, 200]
+
+    def test_every_fault_has_a_test_here(self):
+        with open(__file__, encoding="utf-8") as source:
+            text = source.read()
+
+        assert [kind for kind in FAULTS if f'"{kind}"' not in text] == []
 
     def test_a_redirect_leads_where_every_get_succeeds(self, sandbox, pdi):
         sandbox.fault(UPLOAD, "redirect")
@@ -208,6 +328,36 @@ class TestFaults:
         assert [each["token"] for each in state["uploads"]] == [token]
         assert [each["key"] for each in state["runs"]] == ["rf4"]
         assert state["requests"] == {"POST /api/v1/upload/": 1, "POST /api/upload/raw": 1}
+
+    def test_a_page_shows_it_all_to_a_person(self, sandbox, pdi, modern):
+        pdi.upload(name="<b>1abc.tar")
+        modern.upload("Sample1.raw")
+        sandbox.fault("/api/v1/*", "409", times=None)
+
+        answer = requests.get(f"{sandbox.url}sandbox/", timeout=TIMEOUT_S)
+
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        for shown in ("&lt;b&gt;1abc.tar", "Sample1.raw", "/api/v1/*", "POST /api/upload/raw", FAULTS["drip"]):
+            assert shown in answer.text
+        assert "GET /sandbox/" not in sandbox.requests
+
+    def test_revoked_tokens_are_worthless_and_a_password_gets_new_ones(self, sandbox, pdi, modern):
+        requests.post(f"{sandbox.url}sandbox/revoke", timeout=TIMEOUT_S)
+
+        refused = (pdi.ask("GET", "submissions/").status_code, modern.post("projects").status_code)
+        login = {"username": sandbox.username, "password": sandbox.password}
+        token = pdi.ask("POST", "auth/token/", data=login).json()["token"]
+
+        assert refused == (401, 403)
+        assert token != sandbox.pdi_token
+        assert Pdi(sandbox, token).ask("GET", "submissions/").status_code == 200
+
+    @pytest.mark.parametrize("name", ["proteindiffraction", "proteomicsqc"])
+    def test_each_api_is_described(self, sandbox, name):
+        described = requests.get(f"{sandbox.url}sandbox/openapi/{name}.json", timeout=TIMEOUT_S).json()
+
+        assert described["openapi"] == "3.1.0"
+        assert len(described["paths"]) > 5
 
     def test_requests_and_their_bytes_are_counted(self, sandbox, pdi):
         pdi.ask("GET", "equipment/")
@@ -296,42 +446,62 @@ class TestServing:
                 monkeypatch.setenv(name, value)
             lines = greeting.splitlines()
             first = lines.index("destinations:")
-            snippet = "\n".join(lines[first : lines.index("", first)])
-            rule = "{name: all, watch: /data, format: thermo-raw, deliver: [sandbox-pdi, sandbox-pqc]}"
-            config = parse_config(f"state_dir: /var/lib/depositd\n{snippet}\nrules: [{rule}]\n", "pasted.yaml")
+            last = next(number for number in range(first, len(lines)) if lines[number].startswith("  depositd "))
+            snippet = "\n".join(lines[lines.index("3. By the daemon, with this as depositd.yaml:") + 1 : last])
+            config = parse_config(snippet, "pasted.yaml")
             for name, settings in config.destinations.items():
                 destination = build(name, settings)
                 assert destination.whoami()
                 destination.close()
 
         assert list(config.destinations) == ["sandbox-pdi", "sandbox-pqc"]
+        assert [rule.name for rule in config.rules] == ["frames", "runs"]
 
-    def test_large_bodies_pass_in_constant_memory(self, sandbox):
-        size, block = 256 << 20, bytes(1 << 20)
-        head = (
-            f'--bb\r\nContent-Disposition: form-data; name="pid"\r\n\r\n{sandbox.pid}\r\n--bb\r\n'
-            'Content-Disposition: form-data; name="orig_file"; filename="big.raw"\r\n\r\n'
-        ).encode()
-        tail = b"\r\n--bb--\r\n"
-        before = resident_bytes()
-        connection = http.client.HTTPConnection("127.0.0.1", int(sandbox.url.rsplit(":", 1)[1].strip("/")))
-        connection.putrequest("POST", "/api/upload/raw")
-        connection.putheader("Authorization", f"Token {sandbox.pqc_token}")
-        connection.putheader("Content-Type", "multipart/form-data; boundary=bb")
-        connection.putheader("Content-Length", str(len(head) + size + len(tail)))
-        connection.endheaders()
-        connection.send(head)
-        most = 0
-        for _ in range(size // len(block)):
-            connection.send(block)
-            most = max(most, resident_bytes())
-        connection.send(tail)
-        status = connection.getresponse().status
-        connection.close()
+    def test_large_raw_files_pass_in_constant_memory(self, sandbox):
+        fields = f'--bb\r\nContent-Disposition: form-data; name="pid"\r\n\r\n{sandbox.pid}\r\n'
+        most = send_large(sandbox, "/api/upload/raw", sandbox.pqc_token, fields, ("orig_file", "big.raw"), b"")
 
-        assert status == 201
-        assert sandbox.runs[0].size_bytes == size
-        assert most - before < 64 << 20
+        assert sandbox.runs[0].size_bytes == LARGE_BYTES
+        assert most < 64 << 20
+
+    def test_large_archives_are_looked_into_in_constant_memory(self, sandbox):
+        head = tarfile.TarInfo("set/00001.cbf")
+        head.size = LARGE_BYTES - 3 * 512
+        most = send_large(sandbox, UPLOAD, sandbox.pdi_token, "", ("dataset_file", "big.tar"), head.tobuf() + CBF)
+
+        [stored] = sandbox.uploads
+        assert (stored.size_bytes, stored.inspection.images, stored.inspection.problem) == (LARGE_BYTES, 1, None)
+        assert most < 64 << 20
+
+
+LARGE_BYTES = 300 << 20
+
+
+def send_large(sandbox: Sandbox, path: str, token: str, fields: str, file: tuple[str, str], beginning: bytes) -> int:
+    """Send 300 MiB that begin like this; return by how much the sandbox's memory grew while they came."""
+    block = bytes(1 << 20)
+    disposition = f'Content-Disposition: form-data; name="{file[0]}"; filename="{file[1]}"'
+    head = f"{fields}--bb\r\n{disposition}\r\n\r\n".encode()
+    tail = b"\r\n--bb--\r\n"
+    before = resident_bytes()
+    connection = http.client.HTTPConnection("127.0.0.1", int(sandbox.url.rsplit(":", 1)[1].strip("/")))
+    connection.putrequest("POST", path)
+    connection.putheader("Authorization", f"Token {token}")
+    connection.putheader("Content-Type", "multipart/form-data; boundary=bb")
+    connection.putheader("Content-Length", str(len(head) + LARGE_BYTES + len(tail)))
+    connection.endheaders()
+    connection.send(head + beginning)
+    connection.send(bytes(len(block) - len(beginning)))
+    most = 0
+    for _ in range(LARGE_BYTES // len(block) - 1):
+        connection.send(block)
+        most = max(most, resident_bytes())
+    connection.send(tail)
+    answer = connection.getresponse()
+    most = max(most, resident_bytes())
+    connection.close()
+    assert answer.status == 201
+    return most - before
 
 
 def resident_bytes() -> int:

@@ -122,6 +122,36 @@ class TestProteinDiffraction:
 
         assert (known["is_pdb_exists"], fresh["is_pdb_exists"], again["is_pdb_exists"]) == (True, False, True)
 
+    def test_a_pdb_id_is_detected_in_the_content_before_the_name(self, pdi):
+        named = pdi.upload(name="x_2abc.tar").json()
+        written = pdi.upload(tar(CBF, b"data_1ABC\n"), name="x_2abc.tar").json()
+
+        assert (named["pdbid"], written["pdbid"]) == ("2ABC", "1ABC")
+
+    def test_the_server_detects_what_it_is_told_to(self, clock):
+        with running(clock, detect_pdb_id="9XYZ", existing_pdb_ids=frozenset({"9xyz"})) as sandbox:
+            answer = Pdi(sandbox).upload(name="x_1abc.tar").json()
+
+        assert (answer["pdbid"], answer["is_pdb_exists"]) == ("9XYZ", True)
+
+    @pytest.mark.parametrize(
+        ("final_status", "details"),
+        [
+            ("inconsistent_datasets", "The sandbox was told to end every submission like this."),
+            ("under_review", "The sandbox was told to end every submission like this."),
+            ("published", None),
+        ],
+    )
+    def test_a_submission_ends_as_the_server_is_told_to_end_it(self, clock, final_status, details):
+        with running(clock, final_status=final_status) as sandbox:
+            pdi = Pdi(sandbox)
+            token = pdi.upload(tar(b"no image")).json()["token"]
+            pdi.submit(token, pdb_code="1ABC")
+            clock.advance(10)
+            shown = pdi.ask("GET", f"submissions/{token}/").json()
+
+        assert (shown["status"], shown["status_details"]) == (final_status, details)
+
     @pytest.mark.parametrize(
         "body",
         [
@@ -210,6 +240,9 @@ class TestProteinDiffraction:
             ({"pdb_code": "1ABC", "synchrotron_id": 999, "beamline_id": 42}, "synchrotron_id"),
             ({"pdb_code": "1ABC", "synchrotron_id": 25, "beamline_id": 71}, "beamline_id"),
             ({"pdb_code": "1ABC", "synchrotron_id": "APS", "beamline_id": 42}, "synchrotron_id"),
+            ({"pdb_code": "1ABC", "synchrotron_id": 25, "beamline_id": 4.2}, "beamline_id"),
+            ({"pdb_code": "1ABC", "synchrotron_id": True, "beamline_id": 42}, "synchrotron_id"),
+            ({"pdb_code": {"code": "1ABC"}}, "pdb_code"),
             ({"pdb_code": "1ABC", "beamline_id": 42}, "beamline_id"),
         ],
     )
@@ -244,6 +277,20 @@ class TestProteinDiffraction:
         for body in ("{", "[]", "5"):
             answer = pdi.ask("POST", "submit/", data=body, headers=headers)
             assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+    def test_metadata_may_come_as_a_form(self, pdi):
+        token = pdi.upload().json()["token"]
+
+        answer = pdi.ask("POST", "submit/", data={"token": token, "pdb_code": "1ABC"})
+
+        assert answer.json() == {"status": "submitted", "token": token}
+
+    def test_a_body_of_another_kind_is_400(self, pdi):
+        headers = {**pdi.headers, "Content-Type": "text/xml"}
+
+        answer = pdi.ask("POST", "submit/", data="<token/>", headers=headers)
+
+        assert (answer.status_code, list(answer.json())) == (400, ["error"])
 
     def test_a_second_submit_is_a_conflict(self, pdi):
         token = pdi.upload().json()["token"]
@@ -320,10 +367,40 @@ class TestProteinDiffraction:
 
     @pytest.mark.parametrize(
         ("method", "path", "status"),
-        [("GET", "upload/", 405), ("PUT", "submissions/", 405), ("GET", "nothing/", 404), ("POST", "upload", 404)],
+        [
+            ("GET", "upload/", 405),
+            ("PUT", "submissions/", 405),
+            ("GET", "nothing/", 404),
+            ("GET", "submissions/x/y/", 404),
+        ],
     )
     def test_what_is_not_there_is_an_error_in_json(self, pdi, method, path, status):
         answer = pdi.ask(method, path)
 
         assert answer.status_code == status
         assert list(answer.json()) == ["error"]
+
+    def test_a_method_that_is_not_there_is_told_those_that_are(self, pdi):
+        assert pdi.ask("PUT", f"submissions/{'0' * 40}/").headers["Allow"] == "DELETE, GET, HEAD"
+
+    def test_the_scheme_of_a_token_is_read_in_any_case(self, sandbox, pdi):
+        answer = pdi.ask("HEAD", "equipment/", headers={"Authorization": f"token {sandbox.pdi_token}"})
+
+        assert (answer.status_code, answer.content) == (200, b"")
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("POST", "upload"),
+            ("POST", "submit"),
+            ("GET", "submissions"),
+            ("GET", "submissions/x"),
+            ("GET", "equipment"),
+        ],
+    )
+    def test_without_its_last_slash_a_path_is_redirected_and_nothing_is_stored(self, sandbox, pdi, method, path):
+        answer = pdi.ask(method, f"{path}?a=b", files={"dataset_file": ("a.tar", TAR)} if path == "upload" else None)
+
+        assert answer.status_code == 301
+        assert answer.headers["Location"] == f"/api/v1/{path}/?a=b"
+        assert sandbox.uploads == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 
@@ -111,6 +112,19 @@ class TestToken:
         assert made["created"] is True
         assert re.fullmatch(r"[0-9a-f]{40}", made["token"])
 
+    def test_a_revoked_token_is_followed_by_another(self, sandbox):
+        pqc = Pqc(sandbox, with_token=False)
+        pqc.login()
+        pqc.post("token", "DELETE")
+        minted = pqc.post("token").json()
+        fetched = pqc.post("token").json()
+        by_token = Pqc(sandbox)
+        by_token.session.headers["Authorization"] = f"token {minted['token']}"
+
+        assert fetched == {**minted, "created": False}
+        assert minted["token"] != sandbox.pqc_token
+        assert by_token.post("projects").status_code == 200
+
     def test_the_older_server_has_no_tokens(self, older):
         assert older.post("token").status_code == 404
         assert Pqc(older.sandbox).post("projects").status_code == 403
@@ -188,6 +202,14 @@ class TestProteomicsqcUpload:
 
         assert answer.status_code == 415
         assert answer.json() == {"detail": 'Unsupported media type "application/json" in request.'}
+
+    def test_a_body_in_chunks_over_the_limit_is_413_too(self):
+        parts = [b'--bb\r\nContent-Disposition: form-data; name="orig_file"; filename="a.raw"\r\n\r\n', bytes(2000)]
+        with running(upload_limit_bytes=1000) as sandbox:
+            headers = {"Content-Type": "multipart/form-data; boundary=bb"}
+            answer = Pqc(sandbox).post("upload/raw", data=iter([*parts, b"\r\n--bb--\r\n"]), headers=headers)
+
+        assert (answer.status_code, sandbox.runs) == (413, ())
 
     def test_over_the_limit_is_413_in_plain_text(self):
         with running(upload_limit_bytes=1000) as sandbox:
@@ -306,6 +328,29 @@ class TestProteomicsqcReads:
         assert len(everything) == len(cleaned) + 2
         assert groups["RawFile"] == ["demo_run_02"]
         assert len([column for column in groups if column.startswith("Reporter intensity corrected ")]) == 11
+
+    def test_the_older_server_sends_protein_groups_as_json_in_a_text(self, older):
+        demo = {"project": "demo-project", "pipeline": "tmt-qc-demo", "data_range": 1}
+        wanted = {"protein_names": ["QC1|Peptide1"], "columns": ["Score"]}
+
+        text = older.post("protein-groups", json={**demo, **wanted}).json()
+
+        assert isinstance(text, str)
+        assert json.loads(text)["RawFile"] == ["demo_run_03"]
+
+    @pytest.mark.parametrize("mode", ["modern", "older"])
+    def test_a_body_of_another_kind_is_415(self, request, mode):
+        answer = request.getfixturevalue(mode).post("qc-data", data="<a/>", headers={"Content-Type": "text/xml"})
+
+        assert answer.status_code == 415
+        assert answer.json() == {"detail": 'Unsupported media type "text/xml" in request.'}
+
+    def test_paths_are_as_documented_without_a_slash_and_for_post_only(self, modern):
+        slash, get = modern.post("projects/"), modern.post("projects", "GET")
+
+        assert (slash.status_code, slash.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+        assert (get.status_code, get.headers["Allow"]) == (405, "POST")
+        assert get.json() == {"detail": 'Method "GET" not allowed.'}
 
 
 class TestRunsPage:

@@ -11,7 +11,7 @@ import zipfile
 import pytest
 import zstandard
 
-from depositd.sandbox.archives import WrongFormat, examine, pdb_id_in
+from depositd.sandbox.archives import WrongFormat, examine
 
 
 def cbf(detector: str = "PILATUS 6M, S/N 60-0100", wavelength: float = 0.97950) -> bytes:
@@ -55,7 +55,10 @@ def zipped(*contents: bytes) -> bytes:
         ("A.TBZ2", tar(cbf(), mode="w:bz2")),
         ("a.zip", zipped(cbf())),
         ("a.tar.zst", zstandard.compress(tar(cbf()))),
+        ("a.tgz.zst", zstandard.compress(tar(cbf(), mode="w:gz"))),
         ("a.tar.gz.zst", zstandard.compress(tar(cbf(), mode="w:gz"))),
+        ("a.tar.bz2.zst", zstandard.compress(tar(cbf(), mode="w:bz2"))),
+        ("a.tbz2.zst", zstandard.compress(tar(cbf(), mode="w:bz2"))),
         ("a.zip.zst", zstandard.compress(zipped(cbf()))),
     ],
 )
@@ -129,16 +132,6 @@ def test_a_wavelength_that_jitters_is_one_dataset():
     assert inspection.problem is None
 
 
-@pytest.mark.parametrize(
-    ("name", "pdb_id"),
-    [
-        ("dataset_1ABC.tar.zst", "1ABC"),
-        ("9xyz.tar", "9XYZ"),
-        ("lyso_1.tar.zst", None),
-        ("lyso_1800.tar.zst", None),
-        ("x1ABC.tar", None),
-        ("0abc.tar", None),
-    ],
-)
-def test_a_pdb_id_is_detected_in_the_name(name, pdb_id):
-    assert pdb_id_in(name) == pdb_id
+@pytest.mark.parametrize("pack", [tar, zipped])
+def test_a_pdb_id_in_the_content_is_told(pack):
+    assert examine(io.BytesIO(pack(cbf(), b"data_1abc\n")), "a.zip" if pack is zipped else "a.tar").pdb_id == "1ABC"

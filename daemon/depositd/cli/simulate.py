@@ -1,9 +1,8 @@
-"""``simulate`` and ``sandbox``: instruments and servers to try depositd with."""
+"""``simulate``: instruments to try depositd with."""
 
 from __future__ import annotations
 
 import re
-import textwrap
 import time
 from datetime import UTC, datetime
 from functools import partial
@@ -13,37 +12,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from depositd.cli.failing import INTERRUPTED
+from depositd.cli.help_text import listed
 from depositd.cli.output import progress, say, tell
 from depositd.simulate.catalogue import DETECTORS, FAULTS, SIMULATORS, scope_of
 from depositd.units import printable, show_count
 
 if TYPE_CHECKING:
-    from depositd.sandbox import Fault
     from depositd.simulate import Plan
-
-
-_HELP_COLUMNS = 78
-
-
-def _listed(title: str, entries: dict[str, str]) -> str:
-    """Return a list that fits a terminal of 80 columns, names on the left."""
-    width = max(len(name) for name in entries)
-    # \b keeps the lines as they are in --help
-    lines = [f"{title}\n\n\b"]
-    for name, sentence in entries.items():
-        lead, rest = f"  {name:<{width}}  ", " " * (width + 4)
-        lines.append(textwrap.fill(sentence, _HELP_COLUMNS, initial_indent=lead, subsequent_indent=rest))
-    return "\n".join(lines)
 
 
 SIMULATE_HELP = "\n\n".join(
     (
         "Write a dataset as an instrument does, with a fault on request.",
-        _listed("Detectors with a file for each frame:", dict(DETECTORS)),
-        _listed(
+        listed("Detectors with a file for each frame:", dict(DETECTORS)),
+        listed(
             "Other instruments:", {name: sentence for name, sentence in SIMULATORS.items() if name not in DETECTORS}
         ),
-        _listed(
+        listed(
             "Faults, for all of them where nothing else is said:",
             {str(fault): f"{sentence} {scope_of(fault)}".strip() for fault, sentence in FAULTS.items()},
         ),
@@ -131,44 +116,3 @@ def _write(plan: Plan) -> None:
             tell(f"interrupted after {show_count(done_frames, 'frame')}")
             raise typer.Exit(INTERRUPTED) from None
     say(f"{show_count(done_frames, 'frame')} of {printable(plan.name)} in {printable(str(plan.directory))}")
-
-
-def sandbox(
-    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes one that is free.")] = 8470,
-    mode: Annotated[str, typer.Option(metavar="modern|older", help="The generation of ProteomicsQC.")] = "modern",
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND[@PATH]", show_default=False, help="Met once by a request to PATH (a glob); repeatable."
-        ),
-    ] = None,
-) -> None:
-    """Serve both servers' APIs on loopback, for trying and testing.
-
-    Nothing is kept: everything is forgotten at the end (Ctrl+C).
-    """
-    from depositd.sandbox import Options, serve
-
-    if mode not in ("modern", "older"):
-        raise typer.BadParameter(f"{printable(mode)} is not a mode (modern or older)", param_hint="--mode")
-    faults = tuple(_fault(text) for text in fault or ())
-    options = Options(host=host, port=port, pqc_mode="older" if mode == "older" else "modern", faults=faults)
-    serve(options, _announce)
-
-
-def _fault(text: str) -> Fault:
-    from depositd.sandbox import Fault
-
-    kind, _at, path = text.partition("@")
-    try:
-        return Fault(path=path or "*", kind=kind)
-    except ValueError as error:
-        raise typer.BadParameter(printable(str(error)), param_hint="--fault") from None
-
-
-def _announce(greeting: str) -> None:
-    import sys
-
-    say(greeting)
-    sys.stdout.flush()

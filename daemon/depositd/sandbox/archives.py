@@ -5,11 +5,7 @@ Everything streams: an archive of any size is looked through in constant memory.
 
 from __future__ import annotations
 
-import bz2
-import contextlib
 import hashlib
-import re
-import struct
 import tarfile
 import zipfile
 import zlib
@@ -20,15 +16,11 @@ from typing import IO, Any, Literal, cast
 
 import zstandard
 
+from depositd.sandbox.images import HEAD_BYTES, Findings
 from depositd.sandbox.state import Inspection
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".zip")
 """The formats of the document; each may also be compressed with zstd."""
-
-HEAD_BYTES = 16 << 10
-"""How much of each member is read to find and read its header."""
-
-_PDB_ID = re.compile(r"(?<![A-Za-z0-9])(?=[0-9]*[A-Za-z])[1-9][A-Za-z0-9]{3}(?![A-Za-z0-9])")
 
 
 class WrongFormat(Exception):
@@ -43,12 +35,7 @@ class Stored:
     size_bytes: int
     md5: str
     inspection: Inspection
-
-
-def pdb_id_in(filename: str) -> str | None:
-    """Return the PDB ID in a file's name (``dataset_1abc.tar.zst``), upper-case, or None."""
-    match = _PDB_ID.search(filename)
-    return match[0].upper() if match else None
+    pdb_id: str | None
 
 
 def examine(content: IO[bytes], filename: str) -> Stored:
@@ -61,13 +48,13 @@ def examine(content: IO[bytes], filename: str) -> Stored:
     content.seek(0)
     stream = _Stream(_unpacked(content) if packed else _blocks(content))
     try:
-        inspection = _look(stream, inner_name.lower())
+        findings = _look(stream, inner_name.lower())
         stream.drain()
     except (tarfile.TarError, zipfile.BadZipFile, zstandard.ZstdError, zlib.error, EOFError, OSError) as error:
         raise WrongFormat(f"{filename} is not a readable archive: {error}.") from error
     if inner_name.lower().endswith(".tar") and stream.tail.strip(b"\0"):
         raise WrongFormat(f"{filename} ends before the end of its tar archive.")
-    return Stored(inner_name, stream.size_bytes, stream.md5, inspection)
+    return Stored(inner_name, stream.size_bytes, stream.md5, findings.inspection(), findings.pdb_id)
 
 
 def _blocks(content: IO[bytes], block_bytes: int = 1 << 20) -> Iterator[bytes]:
@@ -135,8 +122,8 @@ class _Stream:
         return False
 
 
-def _look(stream: _Stream, lower_name: str) -> Inspection:
-    findings = _Findings()
+def _look(stream: _Stream, lower_name: str) -> Findings:
+    findings = Findings()
     if lower_name.endswith(".zip"):
         with SpooledTemporaryFile(max_size=8 << 20) as seekable:
             while block := stream.read(1 << 20):
@@ -145,7 +132,7 @@ def _look(stream: _Stream, lower_name: str) -> Inspection:
                 for name in archive.namelist():
                     with archive.open(name) as member:
                         findings.add(name, member.read(HEAD_BYTES))
-        return findings.inspection()
+        return findings
     mode: Literal["r|", "r|gz", "r|bz2"] = (
         "r|bz2" if lower_name.endswith("bz2") else "r|gz" if lower_name.endswith("gz") else "r|"
     )
@@ -156,92 +143,7 @@ def _look(stream: _Stream, lower_name: str) -> Inspection:
                 opened = archive.extractfile(entry)
                 assert opened is not None
                 findings.add(entry.name, opened.read(HEAD_BYTES))
-    return findings.inspection()
-
-
-class _Findings:
-    """What the members of one archive add up to."""
-
-    def __init__(self) -> None:
-        self._images = 0
-        self._unreadable: list[str] = []
-        self._detectors: set[str] = set()
-        self._wavelengths: list[float] = []
-
-    def add(self, name: str, head: bytes) -> None:
-        head = _plain_head(head)
-        kind = next((kind for magic, kind in _MAGICS if head.startswith(magic)), None)
-        if kind is None:
-            return
-        self._images += 1
-        if not _header_is_readable(kind, head):
-            self._unreadable.append(name)
-            return
-        if kind in ("CBF", "SMV"):
-            self._collect(head)
-
-    def _collect(self, head: bytes) -> None:
-        detector = _DETECTOR.search(head)
-        wavelength = _WAVELENGTH.search(head)
-        if detector:
-            self._detectors.add(detector[1].strip().decode(errors="replace"))
-        if wavelength:
-            self._wavelengths.append(float(wavelength[1]))
-
-    def inspection(self) -> Inspection:
-        if not self._images:
-            return Inspection(0, "error_no_data", "No diffraction images were found in the archive.")
-        if self._unreadable:
-            details = f"The headers of {len(self._unreadable)} of {self._images} images could not be parsed."
-            return Inspection(self._images, "header_not_readable", details)
-        if len(self._detectors) > 1:
-            details = f"The images come from {len(self._detectors)} detectors: {', '.join(sorted(self._detectors))}."
-            return Inspection(self._images, "inconsistent_datasets", details)
-        low, high = min(self._wavelengths, default=1.0), max(self._wavelengths, default=1.0)
-        if high - low > 1e-4 * high:
-            details = f"The images were taken at different wavelengths, from {low:g} to {high:g} A."
-            return Inspection(self._images, "inconsistent_datasets", details)
-        return Inspection(self._images)
-
-
-_MAGICS = (
-    (b"###CBF", "CBF"),
-    (b"{\nHEADER_BYTES", "SMV"),
-    (b"II*\0", "TIFF"),  # also marCCD
-    (b"MM\0*", "TIFF"),
-    (b"\x89HDF\r\n\x1a\n", "HDF5"),
-    (b"RAXIS", "R-AXIS"),
-    (b"R-AXIS", "R-AXIS"),
-    (b"FORMAT :", "Bruker"),
-    (b"OD SAPPHIRE", "Oxford"),
-    (struct.pack("<i", 1234), "MAR345"),
-)
-_DETECTOR = re.compile(rb"^(?:# Detector:|DETECTOR_SN=)([^\r\n;]+)", re.MULTILINE)
-_WAVELENGTH = re.compile(rb"^(?:# Wavelength|WAVELENGTH=)\s*(\d+\.?\d*)", re.MULTILINE)
-_SMV_SIZES = re.compile(rb"SIZE1=\s*\d+.*SIZE2=\s*\d+", re.DOTALL)
-
-
-def _header_is_readable(kind: str, head: bytes) -> bool:
-    if kind == "CBF":
-        return b"X-Binary-Size:" in head or b"_diffrn" in head
-    if kind == "SMV":
-        return _SMV_SIZES.search(head) is not None
-    if kind == "TIFF":
-        order = "<" if head.startswith(b"II") else ">"
-        return len(head) >= 8 and struct.unpack_from(f"{order}I", head, 4)[0] >= 8
-    if kind == "HDF5":
-        return len(head) > 8 and head[8] <= 3
-    return True
-
-
-def _plain_head(head: bytes) -> bytes:
-    """Return the beginning of what a member holds once its own compression is taken off."""
-    with contextlib.suppress(zlib.error, OSError, ValueError):
-        if head.startswith(b"\x1f\x8b"):
-            return zlib.decompressobj(wbits=31).decompress(head, HEAD_BYTES)
-        if head.startswith(b"BZh"):
-            return bz2.BZ2Decompressor().decompress(head, HEAD_BYTES)
-    return head
+    return findings
 
 
 def _readable(stream: _Stream) -> IO[bytes]:

@@ -11,22 +11,36 @@ from typing import Any
 FAULTS: Mapping[str, str] = {
     "drop-before-body": "The connection is reset as soon as the headers are read; nothing is stored.",
     "drop-mid-body": "The connection is reset after half of the body; nothing is stored.",
+    "stall": "Half of the body is read, then nothing for delay_s, then the connection is reset; nothing is stored.",
     "commit-then-drop": "The request is acted on, then the connection is reset before any answer.",
+    "half-close": "The request is acted on, then the server ends its side of the connection without an answer.",
     "half-answer": "The request is acted on, then the connection ends in the middle of the answer.",
+    "drip": "The request is acted on, and its answer begins but never ends: one blank every tenth of a second.",
     "commit-then-500": "The request is acted on, and answered with the server's error 500.",
     "commit-then-502": "The request is acted on, and answered with a gateway's 502 in HTML.",
+    "commit-then-504": "The request is acted on, and answered with a gateway's 504 in HTML.",
+    "queue-down": "The request is acted on, answered with the server's error 500, and its run is never processed.",
+    "wrong-body": "The request is acted on, and answered with its status but a JSON body that no document knows.",
+    "wrong-hash": "The request is acted on, and answered with an md5hash that is neither the file's nor the archive's.",
+    "stale-list": "The list (submissions, QC data, a page of runs) leaves out what came within the last delay_s.",
     "401": "The credentials are refused, whatever they are.",
+    "403": "The access is refused: somebody else's submission, or a CSRF token that is worth nothing any more.",
     "409": "A conflict is reported, whether there is one or not.",
     "413": "The body is called too large.",
     "429": "Too many requests, with Retry-After; nothing is stored.",
     "500": "The server fails before it stores anything.",
     "502": "A gateway answers in HTML that nothing is behind it.",
     "503": "A gateway answers in HTML that the service is down, with Retry-After.",
+    "504": "A gateway answers in HTML that the server took too long; the request never came to it.",
+    "portal": "A captive portal answers 200 with its login page in HTML; the request never came to the server.",
+    "redirect": "302 to a page that answers every GET with 200 and an empty JSON object.",
     "slow": "The body is read at bytes_per_s.",
     "slow-answer": "The request is acted on, and answered only after delay_s.",
-    "redirect": "302 to a page that answers every GET with 200 and an empty JSON object.",
 }
 """Every kind of fault, in one sentence each."""
+
+MET = "depositd.fault"
+"""Where the ASGI scope holds the fault that a request has met."""
 
 _LIMITS: Mapping[str, float] = {"delay_s": 0.0, "retry_after_s": 0, "after": 0, "bytes_per_s": 1}
 """The least value of each number in a Fault."""
@@ -38,8 +52,8 @@ class Fault:
 
     ``path`` is a glob over the URL's path, ``kind`` a key of :data:`FAULTS`.  The first ``after`` requests that match
     pass unharmed, the next ``times`` meet the fault (None: all of them).  ``method`` narrows it.  ``early`` answers an
-    error without reading the body and hangs up, as a proxy may.  ``delay_s`` belongs to slow-answer, ``bytes_per_s`` to
-    slow, ``retry_after_s`` to 429 and 503.
+    error without reading the body and hangs up, as a proxy may.  ``delay_s`` belongs to slow-answer, stall and
+    stale-list, ``bytes_per_s`` to slow, ``retry_after_s`` to 429 and 503.
 
     Raises ValueError in one sentence where a field is wrong.
     """
@@ -69,6 +83,18 @@ class Fault:
     def matches(self, method: str, path: str) -> bool:
         """Say whether a request is one that this fault is meant for."""
         return fnmatchcase(path, self.path) and self.method in (None, method)
+
+
+def fault_of(scope: Mapping[str, Any]) -> Fault | None:
+    """Return the fault that a request met and that its endpoint must know of, from the request's ASGI scope."""
+    fault: Fault | None = scope.get(MET)
+    return fault
+
+
+def hidden_s(scope: Mapping[str, Any]) -> float:
+    """Return how young things must be to be left out of this request's list, in seconds; 0 leaves nothing out."""
+    fault = fault_of(scope)
+    return fault.delay_s if fault is not None and fault.kind == "stale-list" else 0.0
 
 
 def _is_number(value: object, kind: type) -> bool:

@@ -25,6 +25,10 @@ class BadRequest(Exception):
     """A body is not what its content type promises; ``str()`` is the sentence for the client."""
 
 
+class UnsupportedMedia(Exception):
+    """A body is of a kind that no parser takes; ``str()`` is the sentence for the client."""
+
+
 @dataclass(slots=True)
 class ReceivedFile:
     """One file of a multipart body: hashed while it came, and kept in ``content`` where that was asked for."""
@@ -57,8 +61,10 @@ Values = Mapping[str, list[Any]]
 
 
 def text_of(values: Values, key: str) -> str:
-    """Return a field's first value as text, ``""`` where there is none."""
+    """Return a field's first value as text, ``""`` where there is none; raises BadRequest for JSON that is no value."""
     given = values.get(key) or [""]
+    if isinstance(given[0], dict | list):
+        raise BadRequest(f"{key}: not a valid string.")
     return str(given[0]).strip()
 
 
@@ -81,7 +87,7 @@ def media_type(request: Request) -> str:
 
 
 async def read_values(request: Request, *, take_json: bool = True) -> Values:
-    """Return the fields of a JSON object, a URL-encoded form or a multipart form; raises BadRequest.
+    """Return the fields of a JSON object or a form, URL-encoded or multipart; raises BadRequest, UnsupportedMedia.
 
     A JSON list becomes the field's values.  With ``take_json`` false, JSON is read and ignored.
     """
@@ -92,6 +98,8 @@ async def read_values(request: Request, *, take_json: bool = True) -> Values:
         return form.fields
     if kind != "application/json":
         body = await _read_small(request)
+        if body and kind not in ("", "application/x-www-form-urlencoded"):
+            raise UnsupportedMedia(f'Unsupported media type "{kind}" in request.')
         return dict(parse_qs(body.decode(errors="replace"), keep_blank_values=True))
     document = await read_json(request)
     if not take_json:

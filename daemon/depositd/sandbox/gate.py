@@ -9,21 +9,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from depositd.sandbox.faults import Fault, FaultBox
+from depositd.sandbox.answers import altered, error_answer
+from depositd.sandbox.faults import MET, Fault, FaultBox
 from depositd.sandbox.state import Traffic
 
-ABORT = "depositd.abort"
-"""The scope extension that ends a connection at once: a callable with ``reset``, RST or FIN."""
+CONNECTION = "depositd.connection"
+"""The scope extension that ends a connection at once: a callable that takes an Ending."""
 
-ELSEWHERE = "/sandbox/elsewhere"
-"""Where redirects lead."""
+Ending = Literal["reset", "close", "half-close"]
+"""RST; FIN, as far as unread data allows; FIN of our side alone, while the other may go on sending."""
 
-Abort = Callable[[bool], None]
+End = Callable[[Ending], None]
+
+DRIP_EVERY_S = 0.1
+
+_NOTHING_STORED = frozenset({"drop-before-body", "drop-mid-body", "stall"})
+_ANSWER_LOST = frozenset({"commit-then-drop", "half-close", "half-answer", "drip", "slow-answer"})
+_ANSWER_CHANGED = frozenset({"wrong-body", "wrong-hash"})
+_ANSWER_REPLACED = {"commit-then-500": "500", "queue-down": "500", "commit-then-502": "502", "commit-then-504": "504"}
+_ENDPOINT_KNOWS = frozenset({"queue-down", "stale-list"})
 
 
 class Body:
@@ -71,29 +80,33 @@ class Gate:
         if not path.startswith("/sandbox/"):
             self._traffic.request(scope["method"], path)
             fault = self._faults.take(scope["method"], path)
+        if fault is not None and fault.kind in _ENDPOINT_KNOWS:
+            scope[MET] = fault
         slow = fault.bytes_per_s if fault is not None and fault.kind == "slow" else None
         body = Body(receive, lambda count: self._traffic.body(path, count), slow)
         with contextlib.suppress(ClientDisconnect):
-            if fault is None or slow is not None:
+            if fault is None or fault.kind in ("slow", "stale-list"):
                 await self._app(scope, body.receive, _after(body, send))
             else:
                 await self._harm(fault, scope, body, send)
 
     async def _harm(self, fault: Fault, scope: Scope, body: Body, send: Send) -> None:
-        if fault.kind == "drop-before-body":
-            await _end_connection(scope, body, reset=True)
-        elif fault.kind == "drop-mid-body":
-            await body.read(_content_length(scope) / 2)
-            await _end_connection(scope, body, reset=True)
-        elif fault.kind in ("commit-then-drop", "half-answer", "commit-then-500", "commit-then-502", "slow-answer"):
-            answer = await self._answer(scope, body)
-            await _lose_answer(fault, answer, scope, body, send)
+        if fault.kind in _NOTHING_STORED:
+            await _break_off(fault, scope, body)
+        elif fault.kind in _ANSWER_LOST:
+            await _lose(fault, await self._answer(scope, body), scope, body, send)
+        elif fault.kind in _ANSWER_CHANGED:
+            await _send_all(altered(fault.kind, await self._answer(scope, body)), send)
+        elif fault.kind in _ANSWER_REPLACED:
+            await self._answer(scope, body)
+            replaced = error_answer(_ANSWER_REPLACED[fault.kind], scope["path"], fault.retry_after_s)
+            await replaced(scope, body.receive, send)
         else:
             if not fault.early:
                 await body.read()
-            await _error(fault.kind, scope["path"], fault.retry_after_s)(scope, body.receive, send)
+            await error_answer(fault.kind, scope["path"], fault.retry_after_s)(scope, body.receive, send)
             if fault.early:
-                await _end_connection(scope, body, reset=False)
+                await _end_connection(scope, body, "close")
 
     async def _answer(self, scope: Scope, body: Body) -> list[Message]:
         """Let the request be acted on and return the answer that was meant for the client."""
@@ -117,29 +130,55 @@ def _after(body: Body, send: Send) -> Callable[[Message], Awaitable[None]]:
     return send_after_body
 
 
-async def _lose_answer(fault: Fault, answer: list[Message], scope: Scope, body: Body, send: Send) -> None:
+async def _break_off(fault: Fault, scope: Scope, body: Body) -> None:
+    """Reset the connection before, in the middle of, or long after the middle of the body."""
+    if fault.kind != "drop-before-body":
+        await body.read(_content_length(scope) / 2)
+    if fault.kind == "stall":
+        await asyncio.sleep(fault.delay_s)
+    await _end_connection(scope, body, "reset")
+
+
+async def _lose(fault: Fault, answer: list[Message], scope: Scope, body: Body, send: Send) -> None:
+    """Keep the answer back, or send it in a way that a client cannot wait for."""
     if fault.kind == "commit-then-drop":
-        await _end_connection(scope, body, reset=True)
+        await _end_connection(scope, body, "reset")
+    elif fault.kind == "half-close":
+        await _end_connection(scope, body, "half-close")
     elif fault.kind == "half-answer":
         for message in answer[:1]:
             await send(message)
         for message in answer[1:2]:
             half = message.get("body", b"")[: len(message.get("body", b"")) // 2]
             await send({**message, "body": half, "more_body": True})
-        await _end_connection(scope, body, reset=False)
-    elif fault.kind == "slow-answer":
+        await _end_connection(scope, body, "close")
+    elif fault.kind == "drip":
+        await _drip(answer[0], body, send)
+    else:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_until_disconnected(body), fault.delay_s)
-        for message in answer:
-            await send(message)
-    else:
-        status = fault.kind.removeprefix("commit-then-")
-        await _error(status, scope["path"], fault.retry_after_s)(scope, body.receive, send)
+        await _send_all(answer, send)
 
 
-async def _end_connection(scope: Scope, body: Body, *, reset: bool) -> None:
-    abort: Abort = scope["extensions"][ABORT]
-    abort(reset)
+async def _drip(start: Message, body: Body, send: Send) -> None:
+    """Begin an answer and add one blank after the other until the client has had enough."""
+    headers = [(key, value) for key, value in start["headers"] if key.lower() != b"content-length"]
+    await send({**start, "headers": headers})
+    while True:
+        await send({"type": "http.response.body", "body": b" ", "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_until_disconnected(body), DRIP_EVERY_S)
+            return
+
+
+async def _send_all(messages: list[Message], send: Send) -> None:
+    for message in messages:
+        await send(message)
+
+
+async def _end_connection(scope: Scope, body: Body, how: Ending) -> None:
+    end: End = scope["extensions"][CONNECTION]
+    end(how)
     await _until_disconnected(body)
 
 
@@ -153,42 +192,3 @@ def _content_length(scope: Scope) -> int:
         if key == b"content-length" and value.isdigit():
             return int(value)
     return 0
-
-
-def _error(kind: str, path: str, retry_after_s: int) -> Response:
-    """Return the answer of one kind of error, in the words of the server (or the gateway) that would send it."""
-    retry_after = {"Retry-After": str(retry_after_s)}
-    if kind == "redirect":
-        return RedirectResponse(ELSEWHERE, status_code=302)
-    if kind == "502":
-        return HTMLResponse(_GATEWAY.format(title="502 Bad Gateway"), status_code=502)
-    if kind == "503":
-        return HTMLResponse(_GATEWAY.format(title="503 Service Temporarily Unavailable"), 503, retry_after)
-    diffraction = path.startswith("/api/v1/")
-    if kind == "500" and not diffraction:
-        return HTMLResponse(SERVER_ERROR, status_code=500)
-    if kind == "413" and not diffraction:
-        return PlainTextResponse("Request body too large.", status_code=413)
-    key = "error" if diffraction else "detail"
-    headers = retry_after if kind == "429" else None
-    return JSONResponse({key: _SENTENCES[kind]}, status_code=int(kind), headers=headers)
-
-
-_SENTENCES = {
-    "401": "Authentication credentials missing or invalid.",
-    "409": "Conflict: a file with the same hash exists, or the submission was already processed.",
-    "413": "The file is larger than this server takes.",
-    "429": "Request was throttled.",
-    "500": "Internal server error, contact support.",
-}
-
-_GATEWAY = (
-    "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
-    "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-)
-
-SERVER_ERROR = (
-    '<!doctype html>\n<html lang="en">\n<head>\n  <title>Server Error (500)</title>\n</head>\n'
-    "<body>\n  <h1>Server Error (500)</h1><p></p>\n</body>\n</html>\n"
-)
-"""The page that Django shows for an unhandled exception."""

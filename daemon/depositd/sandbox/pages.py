@@ -7,6 +7,12 @@ import html
 from depositd.sandbox.sessions import Session
 from depositd.sandbox.state import Account, Pipeline, Run
 
+FORBIDDEN = (
+    '<!doctype html>\n<html lang="en">\n<head>\n  <title>403 Forbidden</title>\n</head>\n'
+    "<body>\n  <h1>Forbidden (403)</h1><p>CSRF verification failed. Request aborted.</p>\n</body>\n</html>\n"
+)
+"""The page that Django shows where a form's CSRF token is wrong."""
+
 
 def login_page(session: Session, problem: str = "") -> str:
     """Return the login form, with a fresh CSRF token."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from tempfile import TemporaryFile
@@ -12,47 +11,28 @@ from typing import IO, Any, Literal
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from depositd.sandbox.archives import WrongFormat, examine, pdb_id_in
-from depositd.sandbox.endpoint import Endpoint, Refusal
-from depositd.sandbox.forms import Form, Values, media_type, read_form, read_values, text_of
-from depositd.sandbox.state import Account, Clock, Upload, Uploads, utc_now
+from depositd.sandbox.archives import WrongFormat, examine
+from depositd.sandbox.endpoint import Endpoint
+from depositd.sandbox.faults import hidden_s
+from depositd.sandbox.forms import Form, media_type, read_form, read_values, text_of
+from depositd.sandbox.images import pdb_id_in
+from depositd.sandbox.metadata import EQUIPMENT, checked_metadata, dataset_type_of, refuse
+from depositd.sandbox.state import Account, Clock, Inspection, Upload, Uploads, utc_now
 
 PREFIX = "/api/v1"
 
-STEPS = ("submitted", "pending", "validated", "published")
+PUBLISHED = "published"
+STEPS = ("submitted", "pending", "validated", PUBLISHED)
 """The statuses of a submission that goes well, each lasting one pace."""
 
 DELETABLE = frozenset({"uploaded", "validated", "error_no_data"})
 """The statuses in which the document names DELETE as allowed."""
 
-EQUIPMENT: Sequence[Mapping[str, Any]] = (
-    {
-        "id": 25,
-        "short": "APS",
-        "fullname": "Advanced Photon Source",
-        "url": "http://www.aps.anl.gov",
-        "beamlines": [
-            {"id": 42, "short": "24-ID-C", "fullname": None, "url": None},
-            {"id": 43, "short": "19-ID", "fullname": "SBC-CAT", "url": None},
-        ],
-    },
-    {
-        "id": 7,
-        "short": "ESRF",
-        "fullname": "European Synchrotron Radiation Facility",
-        "url": "https://www.esrf.fr",
-        "beamlines": [
-            {"id": 71, "short": "ID23-1", "fullname": None, "url": None},
-            {"id": 72, "short": "ID30B", "fullname": None, "url": None},
-        ],
-    },
-)
-"""What ``GET /equipment/`` lists."""
-
-_PDB_CODE = re.compile(r"[0-9][A-Za-z0-9]{3}")
+PATHS = frozenset(f"{PREFIX}/{name}" for name in ("auth/token", "upload", "submit", "submissions", "equipment"))
+"""The collections, without the slash at the end that Django wants."""
 
 
 def status_at(upload: Upload, now: datetime, pace_s: float) -> tuple[str, datetime]:
@@ -66,39 +46,36 @@ def status_at(upload: Upload, now: datetime, pace_s: float) -> tuple[str, dateti
     return steps[index], upload.submitted_at + timedelta(seconds=index * pace_s)
 
 
-def _error(status: int, sentence: str) -> Refusal:
-    headers = {"WWW-Authenticate": "Token"} if status == 401 else None
-    return Refusal(JSONResponse({"error": sentence}, status_code=status, headers=headers))
-
-
 @dataclass(slots=True)
 class ProteinDiffraction:
     """The server: ``tokens`` map API tokens to accounts, ``pace_s`` is how long each status lasts.
 
     ``hash_of`` decides whether an upload is answered with name, size and MD5 of the archive inside the zstd layer, as
-    the document says, or of the file that was sent.  ``existing_pdb_ids`` have a dataset already.
+    the document says, or of the file that was sent.  ``existing_pdb_ids`` have a dataset already.  ``detect_pdb_id``
+    is detected whatever is sent, and ``final_status`` is how every submission ends (None: as the archive deserves).
     """
 
-    tokens: Mapping[str, Account]
+    accounts: Sequence[Account]
+    tokens: dict[str, Account]
     uploads: Uploads = field(default_factory=Uploads)
     clock: Clock = utc_now
     pace_s: float = 1.0
     hash_of: Literal["inner", "sent"] = "inner"
     existing_pdb_ids: frozenset[str] = frozenset()
+    detect_pdb_id: str | None = None
+    final_status: str | None = None
     spool_dir: str | None = None
 
     def routes(self) -> list[Route]:
         """Return the API's routes; anything else below its prefix is a 404 in JSON."""
         return [
-            Route(f"{PREFIX}/auth/token/", Endpoint(_error, post=self.token)),
-            Route(f"{PREFIX}/upload/", Endpoint(_error, post=self.upload)),
-            Route(f"{PREFIX}/submit/", Endpoint(_error, post=self.submit)),
-            Route(f"{PREFIX}/submissions/", Endpoint(_error, get=self.submissions)),
-            Route(f"{PREFIX}/submissions/{{token}}/", Endpoint(_error, get=self.submission, delete=self.delete)),
-            Route(f"{PREFIX}/equipment/", Endpoint(_error, get=self.equipment)),
-            Route(
-                f"{PREFIX}/{{rest:path}}", Endpoint(_error, get=_nothing_here, post=_nothing_here, delete=_nothing_here)
-            ),
+            Route(f"{PREFIX}/auth/token/", Endpoint(refuse, post=self.token)),
+            Route(f"{PREFIX}/upload/", Endpoint(refuse, post=self.upload)),
+            Route(f"{PREFIX}/submit/", Endpoint(refuse, post=self.submit)),
+            Route(f"{PREFIX}/submissions/", Endpoint(refuse, get=self.submissions)),
+            Route(f"{PREFIX}/submissions/{{token}}/", Endpoint(refuse, get=self.submission, delete=self.delete)),
+            Route(f"{PREFIX}/equipment/", Endpoint(refuse, get=self.equipment)),
+            Route(f"{PREFIX}/{{rest:path}}", Endpoint(refuse, otherwise=_nothing_here)),
         ]
 
     async def token(self, request: Request) -> Response:
@@ -106,17 +83,22 @@ class ProteinDiffraction:
         values = await read_values(request)
         username, password = text_of(values, "username"), text_of(values, "password")
         if not username or not password:
-            raise _error(400, "username and password are required.")
-        for token, account in self.tokens.items():
-            if (account.email, account.password) == (username, password):
-                return JSONResponse({"token": token, "user_id": account.user_id, "email": account.email})
-        raise _error(401, "Unable to log in with the provided credentials.")
+            raise refuse(400, "username and password are required.")
+        given = (username, password)
+        account = next((each for each in self.accounts if (each.email, each.password) == given), None)
+        if account is None:
+            raise refuse(401, "Unable to log in with the provided credentials.")
+        token = next((token for token, owner in tuple(self.tokens.items()) if owner == account), None)
+        if token is None:
+            token = secrets.token_hex(20)
+            self.tokens[token] = account
+        return JSONResponse({"token": token, "user_id": account.user_id, "email": account.email})
 
     async def upload(self, request: Request) -> Response:
         """``POST /upload/``: an archive for an upload token."""
         account = self._account(request)
         if media_type(request) != "multipart/form-data":
-            raise _error(400, "dataset_file: no file was submitted (multipart/form-data is expected).")
+            raise refuse(400, "dataset_file: no file was submitted (multipart/form-data is expected).")
         form = await read_form(request, self._open_file)
         try:
             upload = await self._store(form, account)
@@ -139,12 +121,12 @@ class ProteinDiffraction:
     async def _store(self, form: Form, account: Account) -> Upload:
         sent = form.files.get("dataset_file")
         if sent is None or sent.content is None or not sent.size_bytes:
-            raise _error(400, "dataset_file: no file was submitted, or it is empty.")
-        dataset_type = _dataset_type(form.fields)
+            raise refuse(400, "dataset_file: no file was submitted, or it is empty.")
+        dataset_type = dataset_type_of(form.fields)
         try:
             stored = await run_in_threadpool(examine, sent.content, sent.filename)
         except WrongFormat as error:
-            raise _error(400, str(error)) from error
+            raise refuse(400, str(error)) from error
         upload = Upload(
             token=secrets.token_hex(20),
             user_id=account.user_id,
@@ -154,14 +136,23 @@ class ProteinDiffraction:
             sent_filename=sent.filename,
             sent_size_bytes=sent.size_bytes,
             sent_md5=sent.md5,
-            pdb_id=pdb_id_in(sent.filename),
+            pdb_id=self.detect_pdb_id or stored.pdb_id or pdb_id_in(sent.filename),
             dataset_type=dataset_type,
-            inspection=stored.inspection,
+            inspection=self._judged(stored.inspection),
             inserted_at=self.clock(),
         )
         if not self.uploads.add(upload):
-            raise _error(409, f"A file with the same hash ({stored.md5}) has already been uploaded.")
+            raise refuse(409, f"A file with the same hash ({stored.md5}) has already been uploaded.")
         return upload
+
+    def _judged(self, inspection: Inspection) -> Inspection:
+        if self.final_status is None:
+            return inspection
+        if self.final_status == PUBLISHED:
+            return Inspection(inspection.images)
+        return Inspection(
+            inspection.images, self.final_status, "The sandbox was told to end every submission like this."
+        )
 
     def _known_pdb_ids(self, but: str) -> set[str]:
         submitted = (each for each in self.uploads.all() if each.submitted_at is not None and each.token != but)
@@ -173,18 +164,19 @@ class ProteinDiffraction:
         values = await read_values(request)
         token = text_of(values, "token")
         if not token:
-            raise _error(400, "token: this field is required.")
+            raise refuse(400, "token: this field is required.")
         upload = self._own(token, account)
         if upload.submitted_at is None:
-            metadata = _checked_metadata(values)
+            metadata = checked_metadata(values)
         if upload.submitted_at is not None or not self.uploads.submit(token, self.clock(), metadata):
-            raise _error(409, "This submission has already been processed.")
+            raise refuse(409, "This submission has already been processed.")
         return JSONResponse({"status": "submitted", "token": token})
 
     async def submissions(self, request: Request) -> Response:
         """``GET /submissions/``: all of the user's, newest first."""
         account = self._account(request)
-        own = [upload for upload in self.uploads.all() if upload.user_id == account.user_id]
+        newest = self.clock() - timedelta(seconds=hidden_s(request.scope))
+        own = [each for each in self.uploads.all() if each.user_id == account.user_id and each.inserted_at <= newest]
         return JSONResponse([self.describe(upload) for upload in reversed(own)])
 
     async def submission(self, request: Request) -> Response:
@@ -196,7 +188,7 @@ class ProteinDiffraction:
         upload = self._own(request.path_params["token"], self._account(request))
         status, _ = status_at(upload, self.clock(), self.pace_s)
         if status not in DELETABLE:
-            raise _error(409, f"A submission with the status {status} cannot be deleted.")
+            raise refuse(409, f"A submission with the status {status} cannot be deleted.")
         self.uploads.delete(upload.token)
         return Response(status_code=204)
 
@@ -228,87 +220,32 @@ class ProteinDiffraction:
         }
 
     def _account(self, request: Request) -> Account:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Token" or not token:
-            raise _error(401, "Authentication credentials were not provided.")
-        account = self.tokens.get(token.strip())
+        words = request.headers.get("authorization", "").split()
+        if not words or words[0].lower() != "token":
+            raise refuse(401, "Authentication credentials were not provided.")
+        if len(words) != 2:
+            raise refuse(401, "Invalid token header.")
+        account = self.tokens.get(words[1])
         if account is None:
-            raise _error(401, "Invalid token.")
+            raise refuse(401, "Invalid token.")
         return account
 
     def _own(self, token: str, account: Account) -> Upload:
         upload = self.uploads.find(token)
         if upload is None:
-            raise _error(404, "There is no submission with this token.")
+            raise refuse(404, "There is no submission with this token.")
         if upload.user_id != account.user_id:
-            raise _error(403, "This submission belongs to another user.")
+            raise refuse(403, "This submission belongs to another user.")
         return upload
 
 
 async def _nothing_here(request: Request) -> Response:
-    raise _error(404, f"There is nothing at {request.url.path}.")
+    """Answer as Django does: 301 to the path with a slash at its end where that would be one, or 404.
 
-
-def _dataset_type(values: Values) -> str:
-    dataset_type = text_of(values, "dataset_type") or "pdb"
-    if dataset_type not in ("pdb", "other"):
-        raise _error(400, f'dataset_type: {dataset_type!r} is neither "pdb" nor "other".')
-    return dataset_type
-
-
-def _checked_metadata(values: Values) -> dict[str, Any]:
-    """Check the fields of ``POST /submit/`` against the document's table; raises Refusal (400)."""
-    dataset_type = _dataset_type(values)
-    pdb_code = text_of(values, "pdb_code").upper()
-    if pdb_code and not _PDB_CODE.fullmatch(pdb_code):
-        raise _error(400, f"pdb_code: {pdb_code!r} is not a 4-letter PDB ID.")
-    if not pdb_code and dataset_type != "other":
-        raise _error(400, "pdb_code: this field is required unless dataset_type is other.")
-    title, authors = text_of(values, "project_title"), text_of(values, "project_authors")
-    if title and len(title) < 10:
-        raise _error(400, f"project_title: {len(title)} characters are fewer than 10.")
-    synchrotron, beamline = _equipment(values)
-    other = text_of(values, "equipment_other")
-    if not pdb_code:
-        for key, value in (("project_title", title), ("project_authors", authors)):
-            if not value:
-                raise _error(400, f"{key}: this field is required when pdb_code is absent.")
-        if not other and beamline is None:
-            raise _error(400, "equipment_other, or synchrotron_id and beamline_id, are required without pdb_code.")
-    return {
-        "dataset_type": dataset_type,
-        "pdb_code": pdb_code or None,
-        "project_title": title or f"Title of {pdb_code} from RCSB",
-        "project_authors": authors or f"Authors of {pdb_code} from RCSB",
-        "synchrotron": synchrotron,
-        "beamline": beamline,
-        "equipment_other": other or None,
-    }
-
-
-def _equipment(values: Values) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    synchrotron_id, beamline_id = _integer(values, "synchrotron_id"), _integer(values, "beamline_id")
-    if synchrotron_id is None:
-        if beamline_id is not None:
-            raise _error(400, "beamline_id: synchrotron_id is required with it.")
-        return None, None
-    synchrotron = next((each for each in EQUIPMENT if each["id"] == synchrotron_id), None)
-    if synchrotron is None:
-        raise _error(400, f"synchrotron_id: there is no synchrotron {synchrotron_id}.")
-    shown = {"id": synchrotron_id, "short": synchrotron["short"]}
-    if beamline_id is None:
-        return shown, None
-    beamline = next((each for each in synchrotron["beamlines"] if each["id"] == beamline_id), None)
-    if beamline is None:
-        raise _error(400, f"beamline_id: {synchrotron['short']} has no beamline {beamline_id}.")
-    return shown, {"id": beamline_id, "short": beamline["short"]}
-
-
-def _integer(values: Values, key: str) -> int | None:
-    text = text_of(values, key)
-    if not text:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise _error(400, f"{key}: {text!r} is not an integer.") from None
+    The redirect is what makes a POST without the slash end as a GET in most clients.
+    """
+    path = request.url.path
+    if path in PATHS or path.rpartition("/")[0] == f"{PREFIX}/submissions":
+        query = f"?{request.url.query}" if request.url.query else ""
+        return HTMLResponse(status_code=301, headers={"Location": f"{path}/{query}"})
+    raise refuse(404, f"There is nothing at {path}.")

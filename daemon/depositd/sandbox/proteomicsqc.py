@@ -1,34 +1,31 @@
-"""ProteomicsQC's web login and API: the newer server as its document (seed 2) has it, and the older one as measured."""
+"""ProteomicsQC's API and page of runs: the newer server as its document (seed 2) has it, the older one as measured."""
 
 from __future__ import annotations
 
+import json
 import re
-import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from depositd.sandbox.access import Access, Mode, refuse
+from depositd.sandbox.answers import NOT_FOUND, SERVER_ERROR
 from depositd.sandbox.endpoint import Endpoint, Refusal
+from depositd.sandbox.faults import fault_of, hidden_s
 from depositd.sandbox.forms import Form, Values, media_type, read_form, read_values, text_of
-from depositd.sandbox.gate import SERVER_ERROR
-from depositd.sandbox.pages import home_page, login_page, runs_page
+from depositd.sandbox.pages import runs_page
 from depositd.sandbox.qcdata import protein_groups, protein_names, qc_table
 from depositd.sandbox.sessions import Sessions
 from depositd.sandbox.state import Account, Clock, Pipeline, Run, Runs, utc_now
 
-Mode = Literal["modern", "older"]
-
 PAGE_ROWS = 100
 """Rows on one page of a pipeline's runs."""
-
-FOURTEEN_DAYS_S = 14 * 86_400.0
 
 
 def valid_name(name: str) -> str:
@@ -37,94 +34,70 @@ def valid_name(name: str) -> str:
     return re.sub(r"[^-\w.]", "", base.strip().replace(" ", "_"))
 
 
-def _detail(status: int, sentence: str) -> Refusal:
-    return Refusal(JSONResponse({"detail": sentence}, status_code=status))
-
-
 def _server_error() -> Refusal:
     return Refusal(HTMLResponse(SERVER_ERROR, status_code=500))
 
 
+def _too_long() -> Response:
+    return PlainTextResponse("Request body exceeded the limit of this server.", status_code=413)
+
+
 @dataclass(slots=True)
 class ProteomicsQC:
-    """The server: ``tokens`` map API tokens to accounts, ``process_s`` is how long a run takes to be processed.
+    """The server: ``access`` knows who asks, ``process_s`` is how long a run takes to be processed.
 
-    ``mode`` is ``modern`` (tokens, run keys, pipeline UUIDs, repeated names are new runs) or ``older`` (session and
-    CSRF only, repeated names are errors 500).  ``upload_limit_bytes`` bounds one request's body.
+    ``access.mode`` is ``modern`` (tokens, run keys, pipeline UUIDs, repeated names are new runs) or ``older`` (session
+    and CSRF only, repeated names are errors 500).  ``upload_limit_bytes`` bounds one request's body.
     """
 
-    accounts: Sequence[Account]
+    access: Access
     pipelines: Sequence[Pipeline]
-    tokens: dict[str, Account]
     runs: Runs = field(default_factory=Runs)
     clock: Clock = utc_now
-    mode: Mode = "modern"
     process_s: float = 1.0
     upload_limit_bytes: int | None = None
-    session_lasts_s: float = FOURTEEN_DAYS_S
-    sessions: Sessions = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _left_behind: dict[str, tuple[int, int, str]] = field(default_factory=dict, init=False)
 
-    def __post_init__(self) -> None:
-        self.sessions = Sessions(self.clock, self.session_lasts_s)
+    @property
+    def mode(self) -> Mode:
+        """The generation of the server."""
+        return self.access.mode
+
+    @property
+    def sessions(self) -> Sessions:
+        """All web sessions."""
+        return self.access.sessions
 
     def routes(self) -> list[Route]:
         """Return the login page, the API and the page of a pipeline's runs."""
-        modern = [Route("/api/token", Endpoint(_detail, post=self.make_token, delete=self.revoke_token))]
         return [
-            Route("/", Endpoint(_detail, get=self.home, post=self.login)),
-            Route("/proteomics/detail/{project}/{pipeline}", Endpoint(_detail, get=self.detail_page)),
-            *(modern if self.mode == "modern" else []),
-            Route("/api/projects", Endpoint(_detail, post=self.list_projects)),
-            Route("/api/pipelines", Endpoint(_detail, post=self.list_pipelines)),
-            Route("/api/pipeline-uploaders", Endpoint(_detail, post=self.list_uploaders)),
-            Route("/api/upload/raw", Endpoint(_detail, post=self.upload)),
-            Route("/api/qc-data", Endpoint(_detail, post=self.qc_data)),
-            Route("/api/protein-names", Endpoint(_detail, post=self.list_protein_names)),
-            Route("/api/protein-groups", Endpoint(_detail, post=self.list_protein_groups)),
-            Route("/api/rawfile", Endpoint(_detail, post=self.change_runs)),
-            Route("/api/flag/create", Endpoint(_detail, post=self.flag)),
-            Route("/api/flag/delete", Endpoint(_detail, post=self.unflag)),
+            *self.access.routes(),
+            Route("/proteomics/detail/{project}/{pipeline}", Endpoint(refuse, get=self.detail_page)),
+            Route("/api/projects", Endpoint(refuse, post=self.list_projects)),
+            Route("/api/pipelines", Endpoint(refuse, post=self.list_pipelines)),
+            Route("/api/pipeline-uploaders", Endpoint(refuse, post=self.list_uploaders)),
+            Route("/api/upload/raw", Endpoint(refuse, post=self.upload)),
+            Route("/api/qc-data", Endpoint(refuse, post=self.qc_data)),
+            Route("/api/protein-names", Endpoint(refuse, post=self.list_protein_names)),
+            Route("/api/protein-groups", Endpoint(refuse, post=self.list_protein_groups)),
+            Route("/api/rawfile", Endpoint(refuse, post=self.change_runs)),
+            Route("/api/flag/create", Endpoint(refuse, post=self.flag)),
+            Route("/api/flag/delete", Endpoint(refuse, post=self.unflag)),
         ]
 
-    # the web pages
-
-    async def home(self, request: Request) -> Response:
-        """``GET /``: the login form, or who is logged in; either holds a fresh CSRF token."""
-        session = self.sessions.find(request) or self.sessions.begin(None)
-        page = login_page(session) if session.account is None else home_page(session, session.account)
-        response = HTMLResponse(page)
-        self.sessions.set_cookie(response, session)
-        return response
-
-    async def login(self, request: Request) -> Response:
-        """``POST /``: 302 and a new session on success, the form again (200) on a wrong password."""
-        values = await read_values(request)
-        session = self.sessions.find(request)
-        token = text_of(values, "csrfmiddlewaretoken") or request.headers.get("x-csrftoken", "")
-        if session is None or session.csrf_problem(token, request) is not None:
-            return HTMLResponse("<h1>Forbidden (403)</h1><p>CSRF verification failed. Request aborted.</p>", 403)
-        given = (text_of(values, "username"), text_of(values, "password"))
-        account = next((each for each in self.accounts if (each.email, each.password) == given), None)
-        if account is None:
-            return HTMLResponse(login_page(session, "Please enter a correct email and password."))
-        target = text_of(values, "next")
-        safe = target if target.startswith("/") and not target.startswith(("//", "/\\")) else "/"
-        response = RedirectResponse(safe, status_code=302)
-        self.sessions.begin(response, account, old=session)
-        return response
+    # what can be read
 
     async def detail_page(self, request: Request) -> Response:
         """``GET /proteomics/detail/<project>/<pipeline>``: every run, also fresh ones, newest first, 100 a page."""
-        session = self.sessions.find(request)
-        if session is None or session.account is None:
+        account = self.access.logged_in(request)
+        if account is None:
             return RedirectResponse(f"/?next={quote(request.url.path)}", status_code=302)
         slugs = (request.path_params["project"], request.path_params["pipeline"])
-        pipeline = self._pipeline(session.account, *slugs)
+        pipeline = self._pipeline(account, *slugs)
         if pipeline is None:
-            return HTMLResponse("<h1>Not Found</h1>", status_code=404)
-        runs = [run for run in reversed(self.runs.all()) if run.pipeline == pipeline.pk]
+            return HTMLResponse(NOT_FOUND, status_code=404)
+        runs = self._listed(request, pipeline)[::-1]
         pages = max(-(-len(runs) // PAGE_ROWS), 1)
         asked = request.query_params.get("page", "1")
         page = min(max(int(asked), 1), pages) if asked.isdecimal() else 1
@@ -135,59 +108,26 @@ class ProteomicsQC:
     def _status(self, run: Run, now: datetime) -> str:
         if self._processed(run, now):
             return "done"
-        begun = now >= run.uploaded_at + timedelta(seconds=self.process_s / 2)
+        begun = run.queued and now >= run.uploaded_at + timedelta(seconds=self.process_s / 2)
         return "running" if begun else "queued"
 
     def _processed(self, run: Run, now: datetime) -> bool:
-        return now >= run.uploaded_at + timedelta(seconds=self.process_s)
+        return run.queued and now >= run.uploaded_at + timedelta(seconds=self.process_s)
 
-    # who is asking
-
-    def _account(self, request: Request) -> Account:
-        """Return who asks; raises Refusal (403) as the server does, also for a wrong token."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if self.mode == "modern" and scheme == "Token":
-            with self._lock:
-                account = self.tokens.get(token.strip())
-            if account is None:
-                raise _detail(403, "Invalid token.")
-            return account
-        session = self.sessions.find(request)
-        if session is None or session.account is None:
-            raise _detail(403, "Authentication credentials were not provided.")
-        problem = session.csrf_problem(request.headers.get("x-csrftoken", ""), request)
-        if problem is not None:
-            raise _detail(403, f"CSRF Failed: {problem}")
-        return session.account
-
-    async def make_token(self, request: Request) -> Response:
-        """``POST /api/token``: make or fetch the user's token."""
-        account = self._account(request)
-        with self._lock:
-            known = next((token for token, owner in self.tokens.items() if owner == account), None)
-            token = known or secrets.token_hex(20)
-            self.tokens[token] = account
-        return JSONResponse({"token": token, "created": known is None})
-
-    async def revoke_token(self, request: Request) -> Response:
-        """``DELETE /api/token``: the user's token is worth nothing from now on."""
-        account = self._account(request)
-        with self._lock:
-            for token in [token for token, owner in self.tokens.items() if owner == account]:
-                del self.tokens[token]
-        return Response(status_code=204)
-
-    # what can be read
+    def _listed(self, request: Request, pipeline: Pipeline) -> list[Run]:
+        """Return a pipeline's runs, oldest first, without those that a stale list does not know yet."""
+        newest = self.clock() - timedelta(seconds=hidden_s(request.scope))
+        return [run for run in self.runs.all() if run.pipeline == pipeline.pk and run.uploaded_at <= newest]
 
     async def list_projects(self, request: Request) -> Response:
         """``/api/projects``: those that the user may see."""
-        account = self._account(request)
+        account = self.access.account(request)
         projects = {each.project.pk: each.project for each in self._visible(account)}
         return JSONResponse([project.as_json() for project in projects.values()])
 
     async def list_pipelines(self, request: Request) -> Response:
         """``/api/pipelines``: those of a project; the older server does not tell their UUIDs."""
-        account = self._account(request)
+        account = self.access.account(request)
         project = self._required(await read_values(request), "project")
         listed = []
         for pipeline in self._visible(account):
@@ -199,62 +139,71 @@ class ProteomicsQC:
 
     async def list_uploaders(self, request: Request) -> Response:
         """``/api/pipeline-uploaders``: who has uploaded to a pipeline."""
-        account = self._account(request)
+        account = self.access.account(request)
         pipeline = self._asked_pipeline(account, await read_values(request))
         emails = sorted({run.uploader for run in self.runs.all() if run.pipeline == pipeline.pk})
         return JSONResponse([{"label": email, "value": email} for email in emails])
 
     async def qc_data(self, request: Request) -> Response:
         """``/api/qc-data``: the figures of the newest processed runs."""
-        account = self._account(request)
+        account = self.access.account(request)
         values = await read_values(request)
-        runs = self._asked_runs(account, values)
+        runs = self._asked_runs(request, account, values)
         columns = [str(column) for column in values.get("columns", [])] or None
         return JSONResponse(qc_table(runs, columns, with_keys=self.mode == "modern"))
 
     async def list_protein_names(self, request: Request) -> Response:
         """``/api/protein-names``: protein groups over the selected runs."""
-        account = self._account(request)
+        account = self.access.account(request)
         values = await read_values(request)
-        runs = self._asked_runs(account, values)
+        runs = self._asked_runs(request, account, values)
         contaminants = not _is_true(values, "remove_contaminants")
         reversed_sequences = not _is_true(values, "remove_reversed_sequences")
         return JSONResponse(protein_names(runs, contaminants=contaminants, reversed_sequences=reversed_sequences))
 
     async def list_protein_groups(self, request: Request) -> Response:
         """``/api/protein-groups``: figures of chosen protein groups in the selected runs."""
-        account = self._account(request)
+        account = self.access.account(request)
         values = await read_values(request)
-        runs = self._asked_runs(account, values)
+        runs = self._asked_runs(request, account, values)
         self._required(values, "protein_names")
         columns = [str(column) for column in values.get("columns", [])]
-        return JSONResponse(protein_groups(runs, [str(name) for name in values["protein_names"]], columns))
+        groups = protein_groups(runs, [str(name) for name in values["protein_names"]], columns)
+        # the older server sends a text that holds the JSON
+        return JSONResponse(json.dumps(groups) if self.mode == "older" else groups)
 
     # what can be changed
 
     async def upload(self, request: Request) -> Response:
         """``/api/upload/raw``: one RAW file becomes one run."""
-        account = self._account(request)
+        account = self.access.account(request)
         length = request.headers.get("content-length", "0")
-        if self.upload_limit_bytes is not None and length.isdigit() and int(length) > self.upload_limit_bytes:
-            return PlainTextResponse("Request body exceeded the limit of this server.", status_code=413)
+        if length.isdigit() and self._is_too_long(int(length)):
+            return _too_long()
         if media_type(request) != "multipart/form-data":
-            raise _detail(415, f'Unsupported media type "{media_type(request)}" in request.')
+            raise refuse(415, f'Unsupported media type "{media_type(request)}" in request.')
         form = await read_form(request, lambda: None)
-        run, pipeline = self._store(form, account)
+        # a body in chunks tells its length only by coming
+        if any(self._is_too_long(file.size_bytes) for file in form.files.values()):
+            return _too_long()
+        fault = fault_of(request.scope)
+        run, pipeline = self._store(form, account, queued=fault is None or fault.kind != "queue-down")
         if "text/html" in request.headers.get("accept", ""):
             raise _server_error()
         answer = {"orig_file": f"/media/upload/{run.name}", "pipeline": pipeline.pk, "created_by": account.user_id}
         return JSONResponse(answer, status_code=201)
 
-    def _store(self, form: Form, account: Account) -> tuple[Run, Pipeline]:
+    def _is_too_long(self, size_bytes: int) -> bool:
+        return self.upload_limit_bytes is not None and size_bytes > self.upload_limit_bytes
+
+    def _store(self, form: Form, account: Account, *, queued: bool) -> tuple[Run, Pipeline]:
         pid = text_of(form.fields, "pid")
         pipeline = next((each for each in self.pipelines if each.uuid == pid), None)
         file = form.files.get("orig_file")
         if pipeline is None or file is None:
             raise _server_error()
         if account.user_id not in pipeline.project.members:
-            raise _detail(403, "You do not have permission to perform this action.")
+            raise refuse(403, "You do not have permission to perform this action.")
         name = valid_name(file.filename)
         if not name.lower().endswith(".raw") or not file.size_bytes:
             raise Refusal(JSONResponse({"orig_file": ["Unsupported file extension."]}, status_code=400))
@@ -269,6 +218,7 @@ class ProteomicsQC:
             uploader=account.email,
             user_id=account.user_id,
             uploaded_at=self.clock(),
+            queued=queued,
         )
         stored = self.runs.add(run, unique=self.mode == "older")
         if stored is None:
@@ -302,7 +252,7 @@ class ProteomicsQC:
         return await self._change(request, "unflag")
 
     async def _change(self, request: Request, action: str | None) -> Response:
-        account = self._account(request)
+        account = self.access.account(request)
         values = await read_values(request, take_json=self.mode == "modern")
         pipeline = self._pipeline(account, text_of(values, "project"), text_of(values, "pipeline"))
         change = _CHANGES.get(action or text_of(values, "action"))
@@ -343,18 +293,18 @@ class ProteomicsQC:
     def _asked_pipeline(self, account: Account, values: Values) -> Pipeline:
         pipeline = self._pipeline(account, self._required(values, "project"), self._required(values, "pipeline"))
         if pipeline is None:
-            raise _server_error() if self.mode == "older" else _detail(404, "Not found.")
+            raise _server_error() if self.mode == "older" else refuse(404, "Not found.")
         return pipeline
 
-    def _asked_runs(self, account: Account, values: Values) -> list[Run]:
+    def _asked_runs(self, request: Request, account: Account, values: Values) -> list[Run]:
         pipeline = self._asked_pipeline(account, values)
         if self.mode == "older":
             self._required(values, "data_range")
         given = text_of(values, "data_range")
         if given and not given.isdecimal():
-            raise _server_error() if self.mode == "older" else _detail(400, "data_range: a whole number is required.")
+            raise _server_error() if self.mode == "older" else refuse(400, "data_range: a whole number is required.")
         now = self.clock()
-        runs = [run for run in self.runs.all() if run.pipeline == pipeline.pk and self._processed(run, now)]
+        runs = [run for run in self._listed(request, pipeline) if self._processed(run, now)]
         names = {str(name) for name in values.get("raw_files", []) if name}
         if names:
             runs = [run for run in runs if not names.isdisjoint((run.stem, run.name))]

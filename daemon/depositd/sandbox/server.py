@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,14 +16,17 @@ import uvicorn
 from starlette.responses import HTMLResponse
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from depositd.errors import ConfigError
-from depositd.sandbox.control import Control, greeting
+from depositd.sandbox.access import Access, Mode
+from depositd.sandbox.answers import NOT_FOUND
+from depositd.sandbox.control import Control
 from depositd.sandbox.faults import Fault, FaultBox
-from depositd.sandbox.gate import ABORT, Gate
+from depositd.sandbox.gate import Gate
+from depositd.sandbox.greeting import greeting
+from depositd.sandbox.listener import AbortableProtocol, Server
 from depositd.sandbox.proteindiffraction import ProteinDiffraction
-from depositd.sandbox.proteomicsqc import Mode, ProteomicsQC
+from depositd.sandbox.proteomicsqc import ProteomicsQC
 from depositd.sandbox.seed import (
     DEMO,
     DEMO_RUNS,
@@ -39,9 +40,8 @@ from depositd.sandbox.seed import (
     UPLOAD_PIPELINE,
     demo_runs,
 )
+from depositd.sandbox.sessions import Sessions
 from depositd.sandbox.state import Clock, Run, Traffic, Upload, utc_now
-
-logger = logging.getLogger("depositd.sandbox")
 
 START_WITHIN_S = 10.0
 STOP_WITHIN_S = 2.0
@@ -53,9 +53,10 @@ class Options:
 
     ``port`` 0 takes a free one.  ``pace_s`` is how long a submission keeps each status, ``process_s`` how long a run is
     processed.  ``hash_of`` decides what the diffraction server's md5hash is of, ``existing_pdb_ids`` which PDB IDs have
-    a dataset.  ``pqc_mode`` is the generation of ProteomicsQC, ``upload_limit_bytes`` its limit for one body.
-    Uploads pass through a temporary file in ``spool_dir``.  With ``ssl_certfile`` and ``ssl_keyfile`` all is served
-    over TLS.
+    a dataset, ``detect_pdb_id`` which one is detected whatever is sent, ``final_status`` how every submission ends
+    (also one that no document knows; None: as the archive deserves).  ``pqc_mode`` is the generation of ProteomicsQC,
+    ``upload_limit_bytes`` its limit for one body.  Uploads pass through a temporary file in ``spool_dir``.  With
+    ``ssl_certfile`` and ``ssl_keyfile`` all is served over TLS.
     """
 
     host: str = "127.0.0.1"
@@ -64,6 +65,8 @@ class Options:
     process_s: float = 1.0
     hash_of: Literal["inner", "sent"] = "inner"
     existing_pdb_ids: frozenset[str] = frozenset()
+    detect_pdb_id: str | None = None
+    final_status: str | None = None
     pqc_mode: Mode = "modern"
     upload_limit_bytes: int | None = None
     session_lasts_s: float = 14 * 86_400.0
@@ -71,50 +74,6 @@ class Options:
     spool_dir: str | None = None
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
-
-
-class _AbortableProtocol(H11Protocol):
-    """uvicorn's protocol, with a way for the application to end a connection without an answer."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.logger = logger
-        self.access_log = False
-        inner = self.app
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            scope.setdefault("extensions", {})[ABORT] = self.abort
-            await inner(scope, receive, send)
-
-        self.app = app
-
-    def abort(self, reset: bool) -> None:
-        """Close the socket at once: with RST, or with FIN as far as unread data allows."""
-        if reset:
-            connection = self.transport.get_extra_info("socket")
-            with contextlib.suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, telling when it has started and ending without waiting for slow clients."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.running = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        self.running.set()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drop all connections, then shut down; tasks end because their connections have."""
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, _AbortableProtocol):
-                connection.abort(False)
-        await super().shutdown(sockets)
 
 
 class Sandbox:
@@ -130,26 +89,31 @@ class Sandbox:
         self.faults = FaultBox(self.options.faults)
         self.traffic = Traffic()
         self.proteindiffraction = ProteinDiffraction(
+            accounts=(OWNER, OTHER),
             tokens={OWNER_PDI_TOKEN: OWNER, OTHER_PDI_TOKEN: OTHER},
             clock=clock,
             pace_s=self.options.pace_s,
             hash_of=self.options.hash_of,
-            existing_pdb_ids=self.options.existing_pdb_ids,
+            existing_pdb_ids=frozenset(each.upper() for each in self.options.existing_pdb_ids),
+            detect_pdb_id=self.options.detect_pdb_id,
+            final_status=self.options.final_status,
             spool_dir=self.options.spool_dir,
         )
         self.proteomicsqc = ProteomicsQC(
-            accounts=(OWNER, OTHER),
-            pipelines=PIPELINES,
-            tokens={OWNER_PQC_TOKEN: OWNER, OTHER_PQC_TOKEN: OTHER} if self.options.pqc_mode == "modern" else {},
+            Access(
+                accounts=(OWNER, OTHER),
+                tokens={OWNER_PQC_TOKEN: OWNER, OTHER_PQC_TOKEN: OTHER} if self.options.pqc_mode == "modern" else {},
+                sessions=Sessions(clock, self.options.session_lasts_s),
+                mode=self.options.pqc_mode,
+            ),
+            PIPELINES,
             clock=clock,
-            mode=self.options.pqc_mode,
             process_s=self.options.process_s,
             upload_limit_bytes=self.options.upload_limit_bytes,
-            session_lasts_s=self.options.session_lasts_s,
         )
         for run in demo_runs(clock()):
             self.proteomicsqc.runs.add(run, unique=False)
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
 
@@ -208,6 +172,11 @@ class Sandbox:
         """Return how many bytes of request bodies were read at a path."""
         return self.traffic.body_bytes(path)
 
+    def revoke_tokens(self) -> None:
+        """Make every token and every web session worthless; user and password get new ones."""
+        self.proteindiffraction.tokens.clear()
+        self.proteomicsqc.access.forget_everybody()
+
     def fault(self, path: str, kind: str, **details: Any) -> None:
         """Arm a :class:`~depositd.sandbox.faults.Fault`; raises ValueError where it is none."""
         self.faults.add(Fault(path=path, kind=kind, **details))
@@ -225,7 +194,7 @@ class Sandbox:
             self._port = listener.getsockname()[1]
             config = uvicorn.Config(
                 Gate(self._router(), self.traffic, self.faults),
-                http=_AbortableProtocol,
+                http=AbortableProtocol,
                 ws="none",
                 proxy_headers=False,
                 loop="asyncio",
@@ -240,14 +209,14 @@ class Sandbox:
         except BaseException:
             listener.close()
             raise
-        self._server = _Server(config)
+        self._server = Server(config)
         self._thread = threading.Thread(target=self._run, args=(self._server, listener), name="sandbox", daemon=True)
         self._thread.start()
         if not self._server.running.wait(START_WITHIN_S):
             raise TimeoutError(f"the sandbox did not start within {START_WITHIN_S:g} s")
 
     @staticmethod
-    def _run(server: _Server, listener: socket.socket) -> None:
+    def _run(server: Server, listener: socket.socket) -> None:
         with listener:
             asyncio.run(server.serve([listener]))
 
@@ -272,7 +241,7 @@ class Sandbox:
         self.stop()
 
     def _router(self) -> Router:
-        control = Control(self.faults, self._describe)
+        control = Control(self.faults, self._describe, self.revoke_tokens, self.options.pqc_mode)
         routes = [*control.routes(), *self.proteindiffraction.routes(), *self.proteomicsqc.routes()]
         return Router(routes, redirect_slashes=False, default=_not_found)
 
@@ -310,4 +279,4 @@ def _require_loopback(host: str) -> None:
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    await HTMLResponse("<h1>Not Found</h1>", status_code=404)(scope, receive, send)
+    await HTMLResponse(NOT_FOUND, status_code=404)(scope, receive, send)

@@ -68,7 +68,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One RAW file at the proteomics server.  ``name`` is the file name after sanitising, with its suffix."""
+    """One RAW file at the proteomics server.
+
+    ``name`` is the file name after sanitising, with its suffix.  One that is not ``queued`` is never processed.
+    """
 
     number: int
     pipeline: int
@@ -80,6 +83,7 @@ class Run:
     uploaded_at: datetime
     flagged: bool = False
     use_downstream: bool = True
+    queued: bool = True
 
     @property
     def key(self) -> str:
