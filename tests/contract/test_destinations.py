@@ -56,6 +56,7 @@ class Settings:
     pid: str | None = None
     ca_file: str | None = None
     insecure_http: bool = False
+    proxy: str | None = None
     rate_limit_bytes_per_s: float | None = None
     poll_every_s: float = 1.0
     existing: str = "hold"
@@ -885,7 +886,7 @@ class TestProteomics:
         assert driver.delivery.hold is HoldKind.UNCONFIRMED
         assert len(place.things()) == 2
 
-    @pytest.mark.parametrize("kind", [Proteomics, ProteomicsBySession, OlderProteomics])
+    @pytest.mark.parametrize("kind", [Proteomics, ProteomicsBySession])
     @pytest.mark.parametrize("name", ["Sample 1 (a).raw", "Sample_1_a.raw", "SAMPLE_1_A.raw"])
     def test_a_run_that_is_shown_late_is_not_taken_for_another_delivery_that_was_lost(self, opened, kind, name):
         place = opened.place(kind)
@@ -917,16 +918,60 @@ class TestProteomics:
         driver.run()
         assert (str(refused.value), refused.value.hint) == (driver.delivery.error, driver.delivery.hint)
 
-    def test_a_repeated_name_on_the_older_server_is_held_and_never_sent_twice(self, opened):
+    @pytest.mark.parametrize("process_s", [1.0, 20.0])
+    @pytest.mark.parametrize("name", ["Sample 1 (a).raw", "Sample_1_a.raw"])
+    def test_a_repeated_name_on_the_older_server_is_held_before_a_byte_is_sent(self, opened, name, process_s):
+        """It could only fail, and leave bytes behind that are taken for the next upload of that name elsewhere."""
+        place = opened.place(OlderProteomics)
+        place.sandbox.proteomicsqc.process_s = process_s
+        opened.driver(place).run()
+        place.clock.advance(10)
+        driver = opened.driver(place, archive=replace(place.archive(), name=name))
+        driver.run()
+
+        assert (driver.delivery.state, driver.delivery.hold) == (DeliveryState.HELD, HoldKind.SERVER)
+        assert "takes each name once" in driver.delivery.error
+        assert len(place.things()) == 1
+        assert place.sandbox.requests[f"POST {place.upload_path}"] == 1
+
+    def test_a_repeated_name_that_the_operator_released_is_sent_once_and_never_again(self, opened):
         place = opened.place(OlderProteomics)
         opened.driver(place).run()
         place.clock.advance(10)
         driver = opened.driver(place)
+        driver.delivery = replace(driver.delivery, released=True)
         driver.run()
 
-        assert driver.delivery.state is DeliveryState.HELD
+        assert (driver.delivery.state, driver.delivery.hold) == (DeliveryState.HELD, HoldKind.UNCONFIRMED)
         assert len(place.things()) == 1
         assert place.sandbox.requests[f"POST {place.upload_path}"] == 2
+
+    @pytest.mark.parametrize("kind", [ProteomicsBySession, OlderProteomics])
+    def test_a_session_that_ends_just_before_the_upload_costs_a_second_sending_and_stores_once(self, opened, kind):
+        place = opened.place(kind)
+        driver = opened.driver(place)
+        began = driver.sending
+
+        def sending(baseline):
+            began(baseline)
+            place.sandbox.proteomicsqc.sessions.end_all()
+
+        driver.sending = sending
+
+        assert driver.run() is DeliveryState.DELIVERED
+        assert place.things() == [driver.archive.md5]
+        assert place.sandbox.requests[f"POST {place.upload_path}"] == 2
+
+    def test_a_token_that_is_revoked_just_before_the_upload_pauses_and_stores_nothing(self, opened):
+        place = opened.place(Proteomics)
+        driver = opened.driver(place)
+        owner = pqc.Client(place.sandbox.pqc_url, username=place.sandbox.username, password=place.sandbox.password)
+        driver.sending = lambda baseline: owner.revoke_token()
+
+        with pytest.raises(AuthError):
+            driver.take()
+        owner.close()
+        assert place.things() == []
 
     @pytest.mark.parametrize("kind", [ProteomicsBySession, OlderProteomics])
     def test_a_session_that_ended_is_opened_again(self, opened, kind):

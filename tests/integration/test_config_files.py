@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from depositd.config import Credentials, SecretSource, find_config, load_config
+from depositd.config.credentials import _check_privacy
 from depositd.errors import ConfigError
 
 CONFIG = """\
@@ -130,6 +131,30 @@ def test_a_file_that_is_no_secret(tmp_path: Path, content: str | bytes, reason: 
 def test_a_pipe_does_not_stop_the_daemon(tmp_path: Path):
     os.mkfifo(tmp_path / "token", 0o600)
     assert str(refused(SecretSource("file", str(tmp_path / "token")))).endswith("is not a regular file")
+
+
+def test_a_directory_is_no_secret(tmp_path: Path):
+    (tmp_path / "token").mkdir(0o700)
+    assert str(refused(SecretSource("file", str(tmp_path / "token")))).endswith("is not a regular file")
+
+
+def test_a_link_is_as_private_as_what_it_leads_to(tmp_path: Path):
+    target, link = place(tmp_path / "target", "s3cret"), tmp_path / "token"
+    link.symlink_to(target)
+    assert SecretSource("file", str(link)).read({}) == "s3cret"
+    target.chmod(0o644)
+    assert str(refused(SecretSource("file", str(link)))) == f"the secret in {link} can be used by others (mode 0644)"
+
+
+@pytest.mark.parametrize(("owner", "problem"), [(0, None), (os.geteuid(), None), (4711, "belongs to user 4711")])
+def test_a_file_belongs_to_us_or_to_root(owner: int, problem: str | None):
+    status = os.stat_result((0o100600, 1, 1, 1, owner, 0, 6, 0, 0, 0))
+    if problem is None:
+        _check_privacy("/t", status)
+        return
+    with pytest.raises(ConfigError, match=problem) as caught:
+        _check_privacy("/t", status)
+    assert caught.value.hint == f"chown {os.geteuid()} /t"
 
 
 def test_a_file_that_is_not_there(tmp_path: Path):

@@ -103,6 +103,15 @@ class FakeDestination:
         self.wanted: tuple[str, ...] = ()
         self.whoami_says: Any = "somebody"
         self.sends = 0
+        self.place = name
+        self.measures = None
+        self.removed: list[str] = []
+        self.remove_says: Exception | None = None
+
+    def remove(self, remote_id: str) -> None:
+        if self.remove_says is not None:
+            raise self.remove_says
+        self.removed.append(remote_id)
 
     def packing(self, single_file: bool) -> Packing | None:
         return self._packing

@@ -36,6 +36,9 @@ rules:
 """
 
 
+PLACES = "{file: /path/of/a/file}, {env: NAME} or {credential: NAME}"
+
+
 def problems(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         parse_config(text, "c.yaml")
@@ -104,6 +107,8 @@ def test_the_base_of_these_tests_is_right():
         ("gentle: {read_rate: 50}", "21:25: rules[0].gentle.read_rate: '50' has no unit (such as 50MB/s)"),
         ("gentle: {read_rate: 0MB/s}", "21:25: rules[0].gentle.read_rate: '0MB/s' is not a rate (a size above zero per second, such as 50MB/s)"),
         ("gentle: {read_rate: true}", "21:25: rules[0].gentle.read_rate: 'true' is not a rate (a size above zero per second, such as 50MB/s)"),
+        ("qc: on", "21:9: rules[0].qc: 'on' says not what to do ({reject_if: \"N_peptides < 500\"}, or off)"),
+        ("qc: [a]", '21:9: rules[0].qc: is a list (such as {reject_if: "N_peptides < 500"})'),
         ("archive: {compression: lz4}", "21:28: rules[0].archive.compression: 'lz4' is not known here (zstd, gzip, bzip2, none or zip)"),
         ("archive: {level: 20}", "21:22: rules[0].archive.level: 20 is out of range for zstd (auto, or -7 to 19)"),
         ("archive: {level: 0, compression: gzip}", "21:22: rules[0].archive.level: 0 is out of range for gzip (auto, or 1 to 9)"),
@@ -116,6 +121,61 @@ def test_the_base_of_these_tests_is_right():
 )  # fmt: skip
 def test_a_key_of_a_rule(line: str, problem: str):
     assert problems(with_rule_key(line)) == [f"c.yaml:{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("qc", "problem"),
+    [
+        ("{rejectif: N < 5}", "21:10: rules[0].qc.rejectif: unknown key (did you mean reject_if?)"),
+        ("{reject_if: N = 5}", "21:21: rules[0].qc.reject_if: has '=' (==)"),
+        ("{flag_if: true}", "21:19: rules[0].qc.flag_if: 'true' names no column (a column without quotes, such as N_peptides < 500)"),
+        ("{notify_if: [N < 5]}", "21:21: rules[0].qc.notify_if: is a list (one text)"),
+        ("{notify_if: 'open(1)'}", "21:21: rules[0].qc.notify_if: 'open(1)' is no comparison of columns (such as N_peptides < 500, with and, or, not, + - * / and parentheses)"),
+        ("{columns: []}", "21:19: rules[0].qc.columns: is an empty list (at least one)"),
+        ("{columns: [a, '']}", "21:23: rules[0].qc.columns[1]: is empty (a value, or leave the key out)"),
+        ('{columns: ["a\\eb"]}', "21:20: rules[0].qc.columns[0]: 'a\\x1bb' is no name of a column (at most 200 characters)"),
+        ("{wait: 2}", "21:16: rules[0].qc.wait: '2' has no unit (such as 2s)"),
+    ],
+)  # fmt: skip
+def test_a_key_of_qc(qc: str, problem: str):
+    text = GOOD.replace("deliver: [vault]", "deliver: [qc]  ").replace("format: frames", "format: auto")
+    assert problems(text + f"    qc: {qc}\n") == [f"c.yaml:{problem}"]
+
+
+def test_qc_where_nothing_is_measured():
+    assert problems(with_rule_key("qc: {wait: 1h}")) == [
+        (
+            "c.yaml:21:9: rules[0].qc: no destination of this rule measures anything "
+            "(deliver to one of type proteomicsqc, or leave qc out)"
+        )
+    ]
+    # one thing that is wrong is said once
+    assert len(problems(with_rule_key("qc: {wait: 1h}").replace("[vault]", "[qd]"))) == 1
+    assert parse_config(with_rule_key("qc: off"), "c.yaml").rules[0].qc is None
+
+
+NOTIFY = "{url: {file: /etc/depositd/notify.url}, on: [needs_you, paused, source, qc]}"
+
+
+@pytest.mark.parametrize(
+    ("notify", "problem"),
+    [
+        ("[{on: [qc]}]", f"21:10: notify[0].url: is missing ({PLACES})"),
+        ("{on: [qc]}", f"21:9: notify: is a mapping (a list of targets, such as [{NOTIFY}])"),
+        ("json://u:s3cret@host", f"21:9: notify: is a single value (such as [{NOTIFY}])"),
+        ("[{url: 'json://u:s3cret@host'}]", f"21:16: notify[0].url: a secret must not stand in the config itself ({PLACES})"),
+        ("[{url: {'json://u:s3cret@host': 1}}]", "21:17: notify[0].url: unknown key (known: file, env, credential)"),
+        ("[{url: {file: 's3cret'}}]", "21:23: notify[0].url.file: is not an absolute path (such as /etc/depositd/server.token)"),
+        ("[{url: {env: URL}, on: [pausd]}]", "21:33: notify[0].on[0]: 'pausd' is nothing that is told (did you mean paused?)"),
+        ("[{url: {env: URL}, on: []}]", "21:32: notify[0].on: is an empty list (at least one)"),
+        ("[{url: {env: URL}, at_most_every: 5}]", "21:43: notify[0].at_most_every: '5' has no unit (such as 5s)"),
+        ("[{url: {env: URL}, every: 5m}]", "21:28: notify[0].every: unknown key (known: url, on, at_most_every)"),
+    ],
+)  # fmt: skip
+def test_who_is_told_and_no_password(notify: str, problem: str):
+    found = problems(GOOD + f"notify: {notify}\n")
+    assert found == [f"c.yaml:{problem}"]
+    assert "s3cret" not in found[0]
 
 
 @pytest.mark.parametrize(("level", "found"), [(99, 2), (-8, 2), (19, 1), ("auto", 1)])
@@ -229,6 +289,10 @@ def test_a_key_of_any_destination(line: str, problem: str):
         ("ca_file: ca.pem", "7:14: destinations.irrmc.ca_file: 'ca.pem' is not absolute (a path that begins with /)"),
         ('insecure_http: "no"', "7:20: destinations.irrmc.insecure_http: 'no' is neither true nor false (true or false, without quotes)"),
         ("insecure_http: 1", "7:20: destinations.irrmc.insecure_http: '1' is neither true nor false (true or false, without quotes)"),
+        ("proxy: proxy.example.org:3128", "7:12: destinations.irrmc.proxy: 'proxy.example.org:3128' is not an http or https URL of a proxy (such as http://proxy.example.org:3128)"),
+        ("proxy: socks5://proxy.example.org", "7:12: destinations.irrmc.proxy: 'socks5://proxy.example.org' is not an http or https URL of a proxy (such as http://proxy.example.org:3128)"),
+        ("proxy: http://proxy.example.org/a", "7:12: destinations.irrmc.proxy: 'http://proxy.example.org/a' is not an http or https URL of a proxy (such as http://proxy.example.org:3128)"),
+        ("proxy: http://me:s3cret@proxy:3128", "7:12: destinations.irrmc.proxy: contains a username or password, and a proxy is sent none (such as http://proxy.example.org:3128)"),
         ("username: me", "4:5: destinations.irrmc: has two kinds of credentials (token alone, or username and password)"),
         ('username: ""', "7:15: destinations.irrmc.username: is empty (a value, or leave the key out)"),
     ],
@@ -284,6 +348,7 @@ def test_credentials_are_named_and_never_repeated(token: str, problem: str):
         ("https://[::1/", "is not a URL (such as https://server.example.org/)"),
         ("https://pdi/?a=b", "ends with a query or fragment (such as https://server.example.org/)"),
         ("https://me:s3cret@pdi/", "contains a username or password (token, or username and password, as keys of their own)"),
+        ("https://me:s3/cret@pdi/", "is not a URL (such as https://server.example.org/)"),
         ("me:s3cret@pdi", "contains a username or password (token, or username and password, as keys of their own)"),
         (
             "http://pdi.example.org/",
@@ -298,6 +363,21 @@ def test_a_url_that_cannot_be_used_or_shows_secrets(url: str, problem: str):
     ]
 
 
+@pytest.mark.parametrize("host", ["x.localhost", "localhost.evil.example", "127.0.0.1.nip.io", "127.1", "0.0.0.0"])
+def test_a_host_that_only_looks_like_this_machine_is_not_spoken_to_in_the_clear(host: str):
+    (found,) = problems(GOOD.replace("https://pdi.example.org/", f"http://{host}/"))
+    assert "readable to anyone in between (https://" in found
+
+
+def test_this_machine_through_a_proxy_elsewhere_is_not_spoken_to_in_the_clear():
+    text = with_irrmc_key("proxy: http://proxy.example.org:3128").replace(
+        "https://pdi.example.org/", "http://127.0.0.1/"
+    )
+    (found,) = problems(text)
+    assert "on the way through the proxy 'http://proxy.example.org:3128' (https://" in found
+    assert parse_config(text.replace("proxy.example.org", "127.0.0.1"), "c.yaml")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -305,7 +385,7 @@ def test_a_url_that_cannot_be_used_or_shows_secrets(url: str, problem: str):
         ("/var/lib/depositd", "var/lib", ["1:12: state_dir: 'var/lib' is not absolute (a path that begins with /)"]),
         ("state_dir:", "sweep_evry: 5s\nstate_dir:", ["1:1: sweep_evry: unknown key (did you mean sweep_every?)"]),
         ("state_dir:", "source_file: x\nstate_dir:", [("1:1: source_file: unknown key "
-            "(known: state_dir, spool, web, retry, sweep_every, thorough_every, destinations, rules)")]),
+            "(known: state_dir, spool, web, retry, sweep_every, thorough_every, destinations, rules, notify)")]),
         ("state_dir:", "web: on\nstate_dir:", ["1:6: web: 'on' says not where ({listen: 127.0.0.1:8471}, or off)"]),
         ("state_dir:", "web: {listen: 8471}\nstate_dir:", ["1:15: web.listen: '8471' is not a host and port (such as 127.0.0.1:8471)"]),
         ("state_dir:", "web: {listen: 'x:99999'}\nstate_dir:", ["1:15: web.listen: 'x:99999' is not a host and port (such as 127.0.0.1:8471)"]),
@@ -410,7 +490,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_file():
 def test_names_from_the_file_cannot_harm_a_terminal():
     found = problems(GOOD + '"\\e[31mred\\n": 1\n')
     assert found == [
-        "c.yaml:21:1: \\x1b[31mred\\n: unknown key (known: state_dir, spool, web, retry, sweep_every, thorough_every, destinations, rules)"
+        "c.yaml:21:1: \\x1b[31mred\\n: unknown key (known: state_dir, spool, web, retry, sweep_every, thorough_every, destinations, rules, notify)"
     ]
 
 

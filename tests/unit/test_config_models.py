@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from depositd.config import Config, Deliver, Rule, SecretSource, Window, parse_config
+from depositd.config import Config, Deliver, NotifyTarget, QcRules, Rule, SecretSource, Window, parse_config
 from depositd.retry import RetryPolicy
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
@@ -170,7 +170,7 @@ def test_proteomicsqc_takes_archives_where_it_was_said(accept: str, format_name:
     assert rule.format == format_name
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.8.9.1", "[::1]", "x.localhost"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.8.9.1", "[::1]"])
 def test_plain_http_is_for_loopback(host: str):
     config = parse_config(SMALL.replace("127.0.0.1:8000", f"{host}:8000"), "c.yaml")
     assert config.destinations["qc"].type == "proteomicsqc"
@@ -181,6 +181,12 @@ def test_plain_http_elsewhere_when_it_was_said():
         "username: me", "insecure_http: true, username: me"
     )
     assert parse_config(text, "c.yaml").destinations["qc"].type == "proteomicsqc"
+
+
+def test_a_server_may_be_reached_through_a_proxy():
+    text = SMALL.replace("type: proteomicsqc,", "type: proteomicsqc, proxy: 'http://127.0.0.1:3128/',")
+    assert parse_config(text, "c.yaml").destinations["qc"].proxy == "http://127.0.0.1:3128"
+    assert parse_config(SMALL, "c.yaml").destinations["qc"].proxy is None
 
 
 def test_an_exclude_may_cover_what_depositd_writes():
@@ -229,6 +235,37 @@ def test_a_gentle_rule_reads_within_a_limit(gentle: str, rate: int | None):
     assert (rule.gentle.read_rate_bytes_per_s if rule.gentle else None) == rate
 
 
+def with_qc(qc: str) -> QcRules | None:
+    return parse_config(SMALL + (f"    qc: {qc}\n" if qc else ""), "c.yaml").rules[0].qc
+
+
+def test_results_are_fetched_by_default_and_not_where_the_rule_says_off():
+    assert with_qc("") == with_qc("{}") == QcRules()
+    assert with_qc("off") is with_qc("false") is None
+    assert QcRules().wait_s == 2 * 86_400
+
+
+def test_what_a_rule_asks_of_a_run_is_fetched_as_well():
+    qc = with_qc("{columns: Date, reject_if: N < 5 or `a b` > 3, notify_if: Date > 'x', wait: 3h}")
+    assert (qc.columns, qc.wanted_columns, qc.wait_s) == (("Date",), ("Date", "N", "a b"), 10_800)
+    assert (qc.flag_if, qc.reject_if.text) == (None, "N < 5 or `a b` > 3")
+
+
+@pytest.mark.parametrize(
+    ("notify", "told"),
+    [
+        ("[{url: {env: URL}}]", [("URL", ("needs_you", "paused", "source", "qc"), 600)]),
+        (
+            "[{url: {env: URL}, on: qc, at_most_every: 0}, {url: {file: /u}, on: [release]}]",
+            [("URL", ("qc",), 0), ("/u", ("release",), 600)],
+        ),
+    ],
+)
+def test_who_is_told_of_what(notify: str, told: list):
+    config = parse_config(f"notify: {notify}\n{SMALL}", "c.yaml")
+    assert [(target.url.name, target.on, target.at_most_every_s) for target in config.notify] == told
+
+
 def test_the_example_is_right_and_shows_every_key():
     text = EXAMPLE.read_text(encoding="utf-8")
     config = parse_config(text, "config.example.yaml")
@@ -237,16 +274,21 @@ def test_the_example_is_right_and_shows_every_key():
     assert irrmc.window == Window(time(20), time(6))
     assert irrmc.rate_limit_bytes_per_s == 50_000_000
     sections = [config, config.spool, config.rules[0], config.rules[0].metadata, config.rules[0].archive]
-    sections += [config.rules[0].deliver[0], config.rules[0].gentle, *config.destinations.values()]
+    sections += [config.rules[0].deliver[0], config.rules[0].gentle, config.rules[2].qc, *config.destinations.values()]
+    sections.append(NotifyTarget(url={"env": "NOTIFY_URL"}))
     keys = {key for section in sections if section is not None for key in section.keys()}  # noqa: SIM118  not a dict
     assert {key for key in keys if not re.search(rf"\b{key}:", text)} == set()
 
 
 def test_the_example_is_still_right_with_every_comment_of_a_key_taken_in():
     text = EXAMPLE.read_text(encoding="utf-8")
-    shown = re.sub(r"^( +)# (ca_file|expect|marker|insecure_http): ", r"\1\2: ", text, flags=re.MULTILINE)
+    shown = re.sub(r"^( +)# (ca_file|expect|marker|insecure_http|proxy): ", r"\1\2: ", text, flags=re.MULTILINE)
+    shown = re.sub(r"^# (notify:|  - url: |    (?:on|at_most_every): )", r"\1", shown, flags=re.MULTILINE)
     config = parse_config(shown, "config.example.yaml")
     assert config.rules[0].expect_frames == 1800
+    assert [(target.url.name, target.at_most_every_s) for target in config.notify] == [
+        ("/etc/depositd/notify.url", 600)
+    ]
 
 
 def test_no_dataset_of_the_example_is_published_by_itself():

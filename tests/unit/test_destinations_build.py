@@ -15,6 +15,7 @@ SERVER = {
     "rate_limit_bytes_per_s": 1e6,
     "ca_file": None,
     "insecure_http": False,
+    "proxy": None,
 }
 SETTINGS = [
     SimpleNamespace(

@@ -5,15 +5,15 @@ import re
 from dataclasses import replace
 
 import pytest
+from clock_support import ManualClock
 from http_support import CANARY, FakeServer, Recorder, Reply, lost, texts_of
 
 from depositd.destinations.proteindiffraction import Client, ProteinDiffraction
 from depositd.destinations.proteindiffraction.metadata import payload, problems
-from depositd.destinations.proteindiffraction.records import MEANING, NEXT_ACTION
+from depositd.destinations.proteindiffraction.records import DELETABLE, MEANING, NEXT_ACTION, Submission, Upload
 from depositd.errors import (
     ArchiveInvalid,
     AuthError,
-    Conflict,
     DepositdError,
     NotFound,
     Rejected,
@@ -30,6 +30,7 @@ SUBMIT = f"POST {BASE}/submit/"
 LIST = f"GET {BASE}/submissions/"
 ONE = f"GET {BASE}/submissions/tok1/"
 EQUIPMENT = f"GET {BASE}/equipment/"
+DELETE = f"DELETE {BASE}/submissions/tok1/"
 
 CONTENT = b"an archive"
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -43,7 +44,14 @@ SYNCHROTRONS = [
         "url": None,
         "beamlines": [{"id": 42, "short": "24-ID-C", "fullname": None, "url": None}, {"id": 43, "short": "24-ID-E"}],
     },
-    {"id": 7, "short": "ESRF", "fullname": "European Synchrotron Radiation Facility", "url": None, "beamlines": []},
+    {
+        "id": 7,
+        "short": "ESRF",
+        "fullname": "European Synchrotron Radiation Facility",
+        "url": None,
+        "beamlines": [{"id": 71, "short": "ID23-1", "fullname": None, "url": None}],
+    },
+    {"id": 8, "short": "Home", "fullname": None, "url": None, "beamlines": []},
 ]
 
 
@@ -73,7 +81,8 @@ def archive(tmp_path) -> Archive:
 
 
 def client(server: FakeServer, **options) -> Client:
-    return Client(f"https://pdi.example{BASE}/", adapter=server, **(options or {"token": CANARY}))
+    options = {"now": ManualClock(), **(options or {"token": CANARY})}
+    return Client(f"https://pdi.example{BASE}/", adapter=server, **options)
 
 
 def delivery(state: DeliveryState, **more) -> Delivery:
@@ -121,6 +130,39 @@ def test_the_list_keeps_its_order_and_unknown_fields():
     assert listed[0].raw["extra"] == 1
 
 
+def test_records_tell_the_next_action_and_keep_what_nobody_knows():
+    known = {status: Submission.read(submission(status, new=1)) for status in [*NEXT_ACTION, "curated"]}
+    assert {status: one.next_action for status, one in known.items()} == {**NEXT_ACTION, "curated": None}
+    assert {status for status, one in known.items() if one.deletable} == DELETABLE
+    assert {status for status, one in known.items() if one.ended} == {"published", *MEANING}
+    assert all(one.raw["new"] == 1 for one in known.values())
+
+
+@pytest.mark.parametrize("odd", [None, 5, [], {}, True, ""])
+def test_an_optional_field_of_a_wrong_type_is_none(odd):
+    fields = (
+        "original_filename",
+        "md5hash",
+        "pdbid",
+        "dataset_type",
+        "project_title",
+        "synchrotron",
+        "equipment_other",
+    )
+    read = Submission.read({"token": "t", "status": "s", **dict.fromkeys(fields, odd)})
+    assert all(getattr(read, field) in (None, {}) for field in fields)
+    answer = Upload.read({"token": "t", "md5hash": "ABC", "size": odd, "filename": odd, "pdbid": odd})
+    assert (answer.md5hash, answer.filename, answer.pdbid, answer.is_pdb_exists) == ("abc", None, None, False)
+
+
+def test_a_content_is_found_by_either_hash():
+    listed = [submission("error_no_data", INNER, "new"), submission("pending", MD5.upper(), "old")]
+    server = FakeServer().on(LIST, Reply(200, listed))
+    assert client(server).find(MD5.upper(), INNER).token == "old"
+    assert client(server).find("0" * 32, INNER).token == "new"
+    assert client(server).find("0" * 32) is None
+
+
 def test_equipment_and_delete():
     server = FakeServer().on(EQUIPMENT, Reply(200, SYNCHROTRONS))
     server.on(f"DELETE {BASE}/submissions/tok1/", Reply(204))
@@ -131,8 +173,9 @@ def test_equipment_and_delete():
 def test_a_token_cannot_leave_its_place_in_the_path():
     server = FakeServer().on(f"GET {BASE}/submissions/..%2Fx%3Fy/", Reply(200, submission()))
     assert client(server).submission("../x?y").token == "tok1"
-    with pytest.raises(ValueError, match="empty"):
-        client(server).delete("")
+    for token in ("", ".", ".."):
+        with pytest.raises(ValueError, match="not a submission's token"):
+            client(server).delete(token)
 
 
 def test_another_users_submission_does_not_pause_the_destination():
@@ -236,10 +279,54 @@ def test_waiting_polls_over_unknown_statuses_to_the_end():
 
 def test_waiting_has_an_end():
     server = FakeServer().on(ONE, Reply(200, submission("pending")))
-    now = [0.0]
-    with pytest.raises(Unavailable, match="'pending' after 2 min"):
-        client(server).wait("tok1", longest_s=120, sleep=lambda s: now.__setitem__(0, now[0] + s), clock=lambda: now[0])
+    time = Time()
+    with pytest.raises(Unavailable, match="no final status after 2 min; it is 'pending'"):
+        client(server).wait("tok1", longest_s=120, sleep=time.sleep, clock=time.now_s)
     assert server.count(ONE) == 3
+
+
+def test_waiting_outlasts_a_server_that_is_away_and_follows_its_wish():
+    away = (
+        Reply(503, b"<title>Down</title>", {"Retry-After": "7"}),
+        lost(),
+        Reply(429, {"error": "slow"}),
+        Reply(502, b""),
+    )
+    server = FakeServer().on(ONE, Reply(200, submission("pending")), *away, Reply(200, submission("published")))
+    time, told = Time(), []
+    final = client(server).wait("tok1", on_unavailable=told.append, poll_s=60, sleep=time.sleep, clock=time.now_s)
+    assert final.status == "published"
+    assert time.slept == [60, 7, 60, 60, 60]
+    assert [error.status for error in told] == [503, None, 429, 502]
+
+
+def test_waiting_for_a_server_that_stays_away_ends_with_what_it_said_last():
+    server = FakeServer().on(ONE, Reply(503, {"error": "down for the night"}, {"Retry-After": "0"}))
+    time = Time()
+    with pytest.raises(Unavailable, match=r"no final status after 5 s; last: .*down for the night"):
+        client(server).wait("tok1", longest_s=5, sleep=time.sleep, clock=time.now_s)
+    assert time.slept == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, AuthError), (403, Rejected), (404, NotFound)])
+def test_waiting_ends_at_once_where_time_mends_nothing(status, error):
+    time = Time()
+    with pytest.raises(error):
+        client(FakeServer().on(ONE, Reply(status, {"error": "no"}))).wait("tok1", sleep=time.sleep, clock=time.now_s)
+    assert not time.slept
+
+
+class Time:
+    """A monotonic clock that passes while somebody sleeps."""
+
+    def __init__(self):
+        self.slept = []
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+
+    def now_s(self):
+        return float(sum(self.slept))
 
 
 # --- waiting ---------------------------------------------------------------------------------------------
@@ -344,8 +431,9 @@ def test_an_existing_entry_goes_on_where_the_rule_says_so(archive):
 
 def test_an_existing_entry_goes_on_once_released(archive):
     server = FakeServer().on(LIST, Reply(200, [submission(is_pdb_exists=True)]))
+    server.on(SUBMIT, Reply(200, {"status": "submitted", "token": "tok1"}))
     outcome = step(server, archive, released=True, remote_id="tok1")
-    assert (outcome.event, outcome.remote_id) == (DeliveryEvent.UPLOADED, "tok1")
+    assert (outcome.event, outcome.remote_id) == (DeliveryEvent.SUBMITTED, "tok1")
 
 
 @pytest.mark.parametrize(
@@ -358,6 +446,84 @@ def test_an_existing_entry_goes_on_once_released(archive):
 def test_an_adopted_upload_of_an_existing_entry_is_held(listed, archive):
     outcome = step(FakeServer().on(LIST, Reply(200, listed)), archive, DeliveryState.UNCONFIRMED, released=True)
     assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.SERVER)
+
+
+# --- a PDB ID that is not ours ---------------------------------------------------------------------------
+
+OTHER_ID = {"pdbid": "2XYZ"}
+SUBMITS = Reply(200, {"status": "submitted", "token": "tok1"})
+
+
+def ways_to_submit(found, archive, **more):
+    """Yield the outcome on each way to a submission of an upload in which the server found ``found``."""
+    flags = {"is_pdb_exists": found.pop("is_pdb_exists", False)}
+    there = submission(**found, **flags)
+    sent = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded(**found, **flags))
+    yield "the answer to the upload", sent, step(sent, archive, **more)
+    for state in (DeliveryState.WAITING, DeliveryState.UNCONFIRMED):
+        listed = FakeServer().on(LIST, Reply(200, [there])).on(SUBMIT, SUBMITS)
+        yield f"adopted while {state}", listed, step(listed, archive, state, **more)
+    refused = FakeServer().on(LIST, Reply(200, []), Reply(200, [there])).on(UPLOAD, Reply(409, {"error": "duplicate"}))
+    yield "adopted after 409", refused, step(refused, archive, **more)
+    known = FakeServer().on(ONE, Reply(200, there)).on(SUBMIT, SUBMITS)
+    yield "uploaded", known, step(known, archive, DeliveryState.UPLOADED, **{**more, "remote_id": "tok1"})
+
+
+@pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize("existing", ["hold", "submit"])
+def test_another_pdb_id_is_held_on_every_way_with_both_shown(existing, released, archive):
+    """A release that came before the finding is none of it."""
+    for way, server, outcome in ways_to_submit({"pdbid": "2xyz"}, archive, existing=existing, released=released):
+        assert (outcome.event, outcome.hold, outcome.remote_id) == (DeliveryEvent.HOLD, HoldKind.SERVER, "tok1"), way
+        assert "found PDB ID 2xyz in it, and our pdb_code is 1ABC" in outcome.reason
+        assert "depositd release 12 submits it all the same, as 1ABC" in outcome.hint
+        assert "depositd release 12 --set pdb_code=2xyz" in outcome.hint
+        assert "depositd skip 12" in outcome.hint
+        assert server.count(SUBMIT) == 0
+
+
+@pytest.mark.parametrize(
+    "found", [{"pdbid": "1abc"}, {"pdbid": " 1ABC "}, {"pdbid": None}, {"pdbid": ""}, {"pdbid": 7}]
+)
+def test_our_own_pdb_id_or_none_at_all_is_no_finding(found, archive):
+    for way, _, outcome in ways_to_submit(found, archive):
+        assert outcome.event in (DeliveryEvent.UPLOADED, DeliveryEvent.SUBMITTED), way
+
+
+def test_a_pdb_id_in_a_dataset_that_has_none_is_no_contradiction(archive):
+    for way, _, outcome in ways_to_submit({"pdbid": "2XYZ"}, archive, metadata=WITHOUT_CODE):
+        assert outcome.event in (DeliveryEvent.UPLOADED, DeliveryEvent.SUBMITTED), way
+
+
+@pytest.mark.parametrize("flag", [True, "true", "True", 1])
+def test_both_findings_are_one_hold_with_both_in_the_sentence(flag, archive):
+    for way, _, outcome in ways_to_submit({"pdbid": "2XYZ", "is_pdb_exists": flag}, archive):
+        assert outcome.event is DeliveryEvent.HOLD, way
+        assert "our pdb_code is 1ABC, and has a dataset for 2XYZ already" in outcome.reason
+
+
+@pytest.mark.parametrize("metadata", [METADATA, {"pdb_code": "2xyz"}, {"pdb_code": "3AAA"}])
+def test_a_release_submits_with_our_code_or_with_the_one_that_was_set(metadata, archive):
+    server = FakeServer().on(LIST, Reply(200, [submission(**OTHER_ID, is_pdb_exists=True)])).on(SUBMIT, SUBMITS)
+    outcome = step(server, archive, metadata=metadata, released=True, remote_id="tok1")
+    assert outcome.event is DeliveryEvent.SUBMITTED
+    assert server.last(SUBMIT).json["pdb_code"] == metadata["pdb_code"].upper()
+
+
+def test_a_release_is_good_for_the_upload_that_was_held_and_for_no_other(archive):
+    server = FakeServer().on(LIST, Reply(200, [submission(**OTHER_ID)]))
+    assert step(server, archive, released=True, remote_id="another").event is DeliveryEvent.HOLD
+    server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded(**OTHER_ID))
+    assert step(server, archive, released=True, remote_id="deleted-since").event is DeliveryEvent.HOLD
+
+
+def test_a_released_upload_whose_submission_is_not_answered_is_asked_for_again(archive):
+    there = submission(**OTHER_ID)
+    server = FakeServer().on(LIST, Reply(200, [there]), Reply(200, [{**there, "status": "pending"}])).on(SUBMIT, lost())
+    with pytest.raises(Unavailable):
+        step(server, archive, released=True, remote_id="tok1")
+    assert step(server, archive, released=True, remote_id="tok1").remote_status == "pending"
+    assert server.count(SUBMIT) == 1
 
 
 # --- adopting, in each state -----------------------------------------------------------------------------
@@ -448,7 +614,7 @@ def test_a_question_that_is_refused_does_not_fail_the_dataset(status, archive):
     for request, state in (
         (LIST, DeliveryState.WAITING),
         (ONE, DeliveryState.UPLOADED),
-        (ONE, DeliveryState.SUBMITTED),
+        (LIST, DeliveryState.SUBMITTED),
     ):
         with pytest.raises(Unavailable):
             step(FakeServer().on(request, Reply(status, b"")), archive, state, remote_id="tok1")
@@ -457,7 +623,7 @@ def test_a_question_that_is_refused_does_not_fail_the_dataset(status, archive):
 def test_an_upload_that_vanishes_while_it_is_submitted_is_absent(archive):
     server = FakeServer().on(ONE, Reply(200, submission())).on(SUBMIT, Reply(404, {"error": "no"}))
     assert confirm(server, archive).event is DeliveryEvent.ABSENT
-    assert poll(server, archive).event is DeliveryEvent.FAILED
+    assert poll(server.on(LIST, Reply(200, [submission()])), archive).event is DeliveryEvent.FAILED
     server.on(SUBMIT, Reply(409, {"error": "done"})).on(ONE, Reply(200, submission()), Reply(404, {"error": "no"}))
     assert confirm(server, archive).event is DeliveryEvent.ABSENT
 
@@ -471,6 +637,8 @@ def test_metadata_that_the_server_refuses_is_held_with_its_sentence(archive):
     outcome = confirm(server, archive)
     assert (outcome.event, outcome.hold, outcome.remote_id) == (DeliveryEvent.HOLD, HoldKind.METADATA, "tok1")
     assert "unknown PDB code" in outcome.reason
+    server.on(SUBMIT, Reply(400, {"error": "project_title: too plain"}))
+    assert "release 12 --set project_title=" in confirm(server, archive).hint
 
 
 def test_names_become_ids_through_the_servers_list_which_is_asked_once(archive):
@@ -492,15 +660,69 @@ def test_names_become_ids_through_the_servers_list_which_is_asked_once(archive):
         ({"synchrotron": "Advanced Proton Source", "beamline": "x"}, "synchrotron", "Advanced Photon Source"),
         ({"synchrotron": "APS", "beamline": "24IDC"}, "beamline", "24-ID-C"),
         ({"synchrotron_id": 25, "beamline": "zzz"}, "beamline", "24-ID-C, 24-ID-E"),
-        ({"synchrotron": "ESRF", "beamline": "ID30"}, "beamline", "equipment_other"),
+        ({"synchrotron": "ESRF", "beamline": "24-ID-C"}, "beamline", "24-ID-C (42) is at APS (25)"),
+        ({"synchrotron": "Home", "beamline": "x"}, "beamline", "equipment_other"),
+        ({"synchrotron_id": 99, "beamline_id": 42}, "synchrotron_id", "25 (APS), 7 (ESRF), 8 (Home)"),
+        (
+            {"synchrotron_id": 7, "beamline_id": 42},
+            "beamline_id",
+            "24-ID-C (42) is at APS (25); it lists at ESRF 71 (ID23-1)",
+        ),
+        ({"synchrotron": "ESRF", "beamline_id": 9}, "beamline_id", "it lists at ESRF 71 (ID23-1)"),
     ],
 )
-def test_an_unknown_name_is_held_with_the_nearest_ones(names, where, nearest, archive):
-    server = FakeServer().on(ONE, Reply(200, submission())).on(EQUIPMENT, Reply(200, SYNCHROTRONS))
-    outcome = confirm(server, archive, {**METADATA, **names})
+@pytest.mark.parametrize("state", [DeliveryState.WAITING, DeliveryState.UPLOADED])
+def test_an_unknown_place_is_held_with_the_nearest_ones_before_anything_is_sent(names, where, nearest, state, archive):
+    server = FakeServer().on(LIST, Reply(200, [])).on(ONE, Reply(200, submission()))
+    server.on(EQUIPMENT, Reply(200, SYNCHROTRONS))
+    outcome = step(server, archive, state, {**METADATA, **names}, remote_id="tok1")
     assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.METADATA)
-    assert outcome.reason.startswith(f"{where}: the server knows no {where}")
+    assert re.match(f"{where}: the server (knows|lists) no {where.removesuffix('_id')} ", outcome.reason)
     assert nearest in outcome.hint
+    assert f"release 12 --set {where}=" in outcome.hint
+
+
+def test_an_unknown_name_is_called_so_only_by_the_present_list(archive):
+    older = [{**SYNCHROTRONS[0], "beamlines": []}]
+    server = FakeServer().on(EQUIPMENT, Reply(200, older), Reply(200, SYNCHROTRONS))
+    server.on(ONE, Reply(200, submission())).on(SUBMIT, Reply(200, {"status": "submitted", "token": "tok1"}))
+    destination = ProteinDiffraction("irrmc", client(server))
+
+    def take(beamline):
+        metadata = {**METADATA, "synchrotron": "APS", "beamline": beamline}
+        return destination.step(delivery(DeliveryState.UPLOADED, remote_id="tok1"), archive, metadata, Recorder())
+
+    assert take("24-ID-C").event is DeliveryEvent.HOLD
+    assert take("24 - id-C").event is DeliveryEvent.SUBMITTED
+    assert take("24-ID-D").event is DeliveryEvent.HOLD
+    assert server.count(EQUIPMENT) == 3
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(403, {"error": "no"}), Reply(404, b"<p>"), Reply(500, b""), Reply(200, {}), lost()]
+)
+def test_a_list_of_equipment_that_fails_costs_no_delivery(reply, archive):
+    server = FakeServer().on(ONE, Reply(200, submission())).on(EQUIPMENT, reply)
+    server.on(SUBMIT, Reply(200, {"status": "submitted", "token": "tok1"}))
+    with pytest.raises(Unavailable) as unknown:
+        confirm(server, archive, {**METADATA, "synchrotron": "APS", "beamline": "24-ID-C"})
+    assert "synchrotron_id and beamline_id instead of names" in unknown.value.hint
+    assert (
+        confirm(server, archive, {**METADATA, "synchrotron_id": 25, "beamline_id": 42}).event is DeliveryEvent.SUBMITTED
+    )
+    assert server.last(SUBMIT).json["beamline_id"] == 42
+
+
+def test_a_list_of_equipment_with_holes_is_good_for_the_rest():
+    listed = [
+        {"id": 1, "short": None, "fullname": "A Source", "beamlines": [{"id": 2}, {"id": 3, "short": "X1", "new": 1}]},
+        {"id": 4, "short": "B", "beamlines": "none"},
+        {"id": 5, "beamlines": None},
+    ]
+    source, other, last = client(FakeServer().on(EQUIPMENT, Reply(200, listed))).equipment()
+    assert (source.short, [beamline.short for beamline in source.beamlines]) == ("A Source", ["no. 2", "X1"])
+    assert (other.beamlines, last.short, last.beamlines) == ((), "no. 5", ())
+    assert source.beamlines[1].raw["new"] == 1
 
 
 # --- submitted -------------------------------------------------------------------------------------------
@@ -510,35 +732,62 @@ def poll(server, archive, **more):
     return step(server, archive, DeliveryState.SUBMITTED, remote_id="tok1", **more)
 
 
+def shown(one) -> FakeServer:
+    return FakeServer().on(LIST, Reply(200, [one])).on(ONE, Reply(200, one))
+
+
 @pytest.mark.parametrize(("status", "event"), ADOPTED[1:])
 def test_polling_follows_the_documents_statuses(status, event, archive):
-    outcome = poll(FakeServer().on(ONE, Reply(200, submission(status, status_details="3 of 4"))), archive)
+    server = shown(submission(status, status_details="3 of 4"))
+    outcome = poll(server, archive)
     assert (outcome.event, outcome.remote_status) == (event, status)
     assert outcome.again_s == (60.0 if event is DeliveryEvent.SUBMITTED else None)
+    assert server.count(ONE) == 0
     if event is DeliveryEvent.FAILED:
-        assert outcome.hint == NEXT_ACTION[status]
+        assert outcome.hint.startswith(NEXT_ACTION[status])
+        assert "depositd retry 12 --replace deletes it there" in outcome.hint
+        assert ("if the server lets it" in outcome.hint) == (status not in DELETABLE)
         assert MEANING[status] in outcome.reason
         assert "3 of 4" in outcome.reason
+    else:
+        assert outcome.hint == NEXT_ACTION.get(status)
 
 
-def test_an_unknown_status_is_shown_harmlessly(archive):
-    outcome = poll(FakeServer().on(ONE, Reply(200, submission("odd\x1b[31m"))), archive)
-    assert outcome.remote_status == "odd\\x1b[31m"
+@pytest.mark.parametrize("status", ["odd\x1b[31m\u202e", "x" * 10_000, "Published", " "])
+def test_an_unknown_status_survives_and_is_shown_harmlessly(status, archive):
+    outcome = poll(shown(submission(status)), archive)
+    assert (outcome.event, outcome.again_s) == (DeliveryEvent.SUBMITTED, 60.0)
+    assert outcome.remote_status.isprintable()
+    assert len(outcome.remote_status) <= 60
     assert "no document names" in outcome.reason
+    assert len(outcome.reason) < 200
 
 
 def test_a_submission_that_vanished_fails(archive):
-    assert poll(FakeServer().on(ONE, Reply(404, {"error": "no"})), archive).event is DeliveryEvent.FAILED
+    server = FakeServer().on(LIST, Reply(200, [])).on(ONE, Reply(404, {"error": "no"}))
+    assert poll(server, archive).event is DeliveryEvent.FAILED
+
+
+def test_a_list_that_does_not_show_it_proves_nothing(archive):
+    server = FakeServer().on(LIST, Reply(200, [])).on(ONE, Reply(200, submission("pending")))
+    assert poll(server, archive).remote_status == "pending"
+
+
+def test_a_list_from_before_the_submit_does_not_lead_to_a_second_one(archive):
+    server = FakeServer().on(LIST, Reply(200, [submission("uploaded")])).on(ONE, Reply(200, submission("submitted")))
+    assert poll(server, archive).remote_status == "submitted"
+    assert server.count(SUBMIT) == 0
 
 
 def test_a_server_that_forgot_the_submit_is_told_again(archive):
-    server = FakeServer().on(ONE, Reply(200, submission()))
+    server = shown(submission(pdbid="2XYZ"))  # what was found in it was looked at before it was submitted
     server.on(SUBMIT, Reply(200, {"status": "submitted", "token": "tok1"}))
     assert poll(server, archive).event is DeliveryEvent.SUBMITTED
     server.on(SUBMIT, Reply(400, {"error": "no title"}))
     assert poll(server, archive).event is DeliveryEvent.FAILED
     server.on(SUBMIT, Reply(409, {"error": "already"}))
-    assert poll(server, archive).again_s == 60.0
+    with pytest.raises(Unavailable, match=r"submitted before \(409\), and has it as 'uploaded'"):
+        poll(server, archive)
 
 
 @pytest.mark.parametrize(
@@ -549,17 +798,36 @@ def test_states_that_wait_for_the_operator_have_no_step(state, archive):
         step(FakeServer(), archive, state)
 
 
-def test_whoami_and_remove():
+def test_whoami():
     server = FakeServer().on(LIST, Reply(200, [submission()]))
-    server.on(
-        f"DELETE {BASE}/submissions/tok1/", Reply(204), Reply(404, {"error": "no"}), Reply(409, {"error": "busy"})
-    )
     destination = ProteinDiffraction("irrmc", client(server))
     assert destination.whoami() == "pdi.example accepts our token and lists 1 submission of ours"
+
+
+def test_what_is_gone_already_is_removed():
+    server = FakeServer().on(DELETE, Reply(204), Reply(404, {"error": "no"}))
+    destination = ProteinDiffraction("irrmc", client(server))
     destination.remove("tok1")
     destination.remove("tok1")
-    with pytest.raises(Conflict):
-        destination.remove("tok1")
+    assert server.count(DELETE) == 2
+
+
+@pytest.mark.parametrize("status", [400, 403, 409])
+@pytest.mark.parametrize("known", [Reply(200, submission("header_not_readable")), Reply(500, b""), Reply(404, {})])
+def test_what_the_server_does_not_let_be_deleted_is_told_with_what_to_do(status, known):
+    server = FakeServer().on(DELETE, Reply(status, {"error": "cannot be deleted"})).on(ONE, known)
+    with pytest.raises(Rejected, match=r"does not let submission tok1 be deleted.*: cannot be deleted") as refused:
+        ProteinDiffraction("irrmc", client(server)).remove("tok1")
+    assert ("while it is 'header_not_readable'" in str(refused.value)) == (known.status == 200)
+    assert "support" in refused.value.hint
+    assert "without --replace" in refused.value.hint
+    assert refused.value.status == status
+
+
+@pytest.mark.parametrize(("reply", "error"), [(Reply(401, {"error": "no"}), AuthError), (lost(), Unavailable)])
+def test_a_removal_that_was_not_answered_is_no_verdict(reply, error):
+    with pytest.raises(error):
+        ProteinDiffraction("irrmc", client(FakeServer().on(DELETE, reply))).remove("tok1")
 
 
 @pytest.mark.parametrize("request_", [LIST, UPLOAD, SUBMIT, ONE])
@@ -603,6 +871,11 @@ WITHOUT_CODE = {"project_title": "A title of ten", "project_authors": "Smith J."
         ({"pdb_code": "1abc", "beamline": "24-ID-C"}, ["synchrotron"]),
         ({"pdb_code": "1abc", "synchrotron_id": 25}, ["beamline"]),
         ({"pdb_code": "1abc", "synchrotron_id": "APS", "beamline_id": 1}, ["synchrotron_id"]),
+        ({"pdb_code": "1abc", "synchrotron_id": 25, "beamline_id": 4.5}, ["beamline_id"]),
+        ({"pdb_code": "1abc", "synchrotron_id": "-1", "beamline_id": True}, ["synchrotron_id", "beamline_id"]),
+        ({"pdb_code": "1abc", "project_authors": "M\udcfcller"}, ["project_authors"]),
+        ({**WITHOUT_CODE, "project_title": "    short    "}, ["project_title"]),
+        ({**WITHOUT_CODE, "dataset_type": "pdb"}, ["pdb_code"]),
     ],
 )
 def test_problems_name_the_key_and_what_would_be_right(metadata, wrong):

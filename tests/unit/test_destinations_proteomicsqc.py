@@ -147,7 +147,17 @@ def test_what_an_older_server_answers_with_500_is_not_sent():
         lambda: one.qc_data("p", "q", data_range=0),
         lambda: one.qc_data("p", ""),
         lambda: one.protein_groups("p", "q", protein_names=[], columns=["x"]),
+        lambda: one.uploaders("p", ""),
+        lambda: one.protein_names("p", "q", data_range=-1),
+        lambda: one.protein_groups("p", "q", protein_names="QC1", columns=["x"]),
+        lambda: one.protein_groups("p", "q", protein_names=["QC1"], columns=[""]),
+        lambda: one.protein_names("p", "q", raw_files="a.raw"),
+        lambda: one.qc_data("p", "q", columns="RawFile"),
         lambda: one.upload_raw("x.raw", pid=""),
+        lambda: one.upload_raw("x.raw", pid="tmt-qc-demo"),
+        lambda: one.flag_create("p", "q", run_keys="rf1"),
+        lambda: one.flag_delete("p", "", run_keys=["rf1"]),
+        lambda: one.flag_delete("p", "q", raw_files=["a.raw", ""]),
         lambda: one.rawfile("delete", "p", "q", run_keys=["rf1"]),
         lambda: one.flag_create("p", "q"),
         lambda: one.flag_create("p", "q", run_keys=["rf1"], raw_files=["a.raw"]),
@@ -250,9 +260,82 @@ def test_a_token_is_minted_and_revoked_through_the_session():
     assert server.last("DELETE /api/token").headers["X-CSRFToken"] == "second"
 
 
-def test_an_older_server_has_no_tokens():
-    with pytest.raises(NotFound):
-        by_password(session_server().on("POST /api/token", Reply(404, b"<title>Not Found</title>"))).token()
+@pytest.mark.parametrize(("request_", "call"), [("POST", Client.token), ("DELETE", Client.revoke_token)])
+def test_an_older_server_has_no_tokens_and_the_hint_says_what_it_knows(request_, call):
+    server = session_server().on(f"{request_} /api/token", Reply(404, b"<title>Not Found</title>"))
+    with pytest.raises(NotFound, match="has no /api/token: it is an older server") as caught:
+        call(by_password(server))
+    assert caught.value.hint.startswith("it knows web sessions only: set username (the e-mail address) and password")
+    assert caught.value.status == 404
+
+
+def test_an_older_server_that_ignores_a_token_is_hinted_at():
+    reply = Reply(403, {"detail": "Authentication credentials were not provided."})
+    with pytest.raises(AuthError) as caught:
+        client(server_with().on(PROJECTS, reply)).projects()
+    assert "an older server knows no tokens, only username and password" in caught.value.hint
+
+
+def test_a_token_can_revoke_itself():
+    server = FakeServer().on("DELETE /api/token", Reply(204))
+    client(server).revoke_token()
+    assert server.last("DELETE /api/token").headers["Authorization"] == f"Token {CANARY}"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_web_session_takes_over_from_a_token_that_is_refused(status, archive):
+    server = session_server()
+    server.on(UPLOAD, Reply(status, {"detail": "Invalid token."}), Reply(201, {"orig_file": "/m/x.raw", "pipeline": 1}))
+    one = client(server, token=CANARY, username="you@lab.edu", password="pass word")
+    one.upload_raw(archive.path, pid=UUID)
+    first, second = [seen for seen in server.seen if seen.path == "/api/upload/raw"]
+    assert first.headers["Authorization"] == f"Token {CANARY}"
+    assert second.headers["X-CSRFToken"] == "second"
+    assert "Authorization" not in second.headers
+    assert first.body == second.body
+    one.projects()
+    assert "Authorization" not in server.last(PROJECTS).headers
+
+
+def test_with_a_token_and_a_password_the_page_is_seen_through_a_session():
+    one = client(session_server(page=rows("a.raw")), token=CANARY, username="you@lab.edu", password="pass word")
+    assert [run.name for run in one.runs_on_page("demo-project", "tmt-qc-demo")] == ["a.raw"]
+
+
+def test_a_refusal_of_the_thing_itself_is_not_sent_again(archive):
+    server = session_server().on(UPLOAD, Reply(403, {"detail": "You do not have permission to perform this action."}))
+    with pytest.raises(AuthError):
+        by_password(server).upload_raw(archive.path, pid=UUID)
+    assert (server.count(UPLOAD), server.count(LOGIN)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(302, b"", {"Location": "https://sso.example/"}), Reply(200, b"<title>Back soon</title>"), Reply(409)],
+)
+def test_what_stands_in_the_way_of_the_login_is_no_wrong_password(reply):
+    server = session_server().on(LOGIN, reply)
+    with pytest.raises(Unavailable):
+        by_password(server).projects()
+    assert server.count(PROJECTS) == 0
+
+
+def test_a_302_that_keeps_the_anonymous_session_is_no_login():
+    server = session_server().on(LOGIN, Reply(302, b"", {"Location": "/login"}))
+    server.on(HOME, Reply(200, form("first"), cookies=["sessionid=anonymous; Path=/"]))
+    with pytest.raises(Unavailable, match="opened no session"):
+        by_password(server).projects()
+
+
+@pytest.mark.parametrize("reply", [Reply(302, b"", {"Location": "/?next=/api/projects"}), Reply(200, form("x"))])
+def test_after_a_login_page_the_next_request_opens_a_new_session(reply):
+    server = session_server()
+    server.on(PROJECTS, reply, Reply(201, []))
+    one = by_password(server)
+    with pytest.raises(Unavailable):
+        one.projects()
+    assert one.projects() == []
+    assert server.count(LOGIN) == 2
 
 
 def test_without_any_credentials_it_says_so():
@@ -303,6 +386,13 @@ def test_a_repeated_page_without_links_ends_the_list():
     assert len(client(server).runs_on_page("demo-project", "tmt-qc-demo")) == 2
 
 
+@pytest.mark.parametrize("reply", [Reply(302, b"", {"Location": "/"}), Reply(403, b"no"), Reply(200, form("x"))])
+def test_of_pages_that_cannot_all_be_seen_none_counts(reply):
+    """A part of the rows, noted before a send, would make old runs new ones afterwards."""
+    server = server_with(page=rows("a.raw")).on(PAGE_2, reply)
+    assert client(server).runs_on_page("demo-project", "tmt-qc-demo") is None
+
+
 @pytest.mark.parametrize(
     "reply", [Reply(404, b""), Reply(302, b"", {"Location": "/"}), Reply(403, b"no"), Reply(200, form("x"))]
 )
@@ -310,9 +400,10 @@ def test_a_page_that_cannot_be_seen_is_none(reply):
     assert client(server_with(page=reply)).runs_on_page("demo-project", "tmt-qc-demo") is None
 
 
-def test_a_page_that_is_down_is_not_absent():
+@pytest.mark.parametrize("status", [409, 413, 418, 429, 500, 502])
+def test_a_page_that_is_down_is_not_absent(status):
     with pytest.raises(Unavailable):
-        client(server_with(page=Reply(502, b""))).runs_on_page("demo-project", "tmt-qc-demo")
+        client(server_with(page=Reply(status, b""))).runs_on_page("demo-project", "tmt-qc-demo")
 
 
 @pytest.mark.parametrize(
@@ -356,7 +447,7 @@ def test_a_file_is_sent_after_asking_who_we_are_and_what_is_there(archive):
         f"/media/upload/{KEPT}",
         "uploaded",
     )
-    assert report.baselines == [{"keys": ["rf3"], "unkeyed": 0, "rows": 1}]
+    assert report.baselines == [{"keys": ["rf3"], "unkeyed": 0, "others": 0, "rows": 1}]
     assert report.progressed == [(6, 6)]
     assert server.seen[0].path == "/api/projects"
     assert server.seen[-1].path == "/api/upload/raw"
@@ -418,10 +509,111 @@ def test_a_pid_that_is_nowhere_listed_is_sent_to_but_cannot_be_asked_about(archi
     server = server_with(pipelines=[{"slug": "old", "name": "x"}])
     config = {"pid": UUID}
     assert step(server, archive, report=report, config=config).event is DeliveryEvent.DELIVERED
-    assert report.baselines == [{"keys": None, "unkeyed": 0, "rows": None}]
+    assert report.baselines == [{"keys": None, "unkeyed": 0, "others": 0, "rows": None}]
     held = look(server, archive, report.baselines[0], config=config)
     assert (held.event, held.hold) == (DeliveryEvent.HOLD, HoldKind.UNCONFIRMED)
     assert "no list of runs" in held.reason
+
+
+@pytest.mark.parametrize("question", [PIPELINES, QC, PAGE])
+@pytest.mark.parametrize("status", [409, 413, 415, 422])
+def test_what_a_proxy_says_to_a_question_is_no_verdict_on_the_dataset(question, status, archive):
+    report = Recorder()
+    with pytest.raises(Unavailable):
+        step(server_with().on(question, Reply(status, b"<title>Blocked</title>")), archive, report=report)
+    assert not report.baselines
+
+
+def test_a_page_of_something_else_is_not_taken_for_an_empty_pipeline(archive):
+    """What answers in the place of the pipeline's page would make every old run a new one."""
+    report = Recorder()
+    portal = Reply(200, b"<title>Accept our terms</title>")
+    server = server_with(qc=columns(("with_space_1", "rf3")), page=portal)
+    step(server, archive, report=report)
+    assert report.baselines == [{"keys": ["rf3"], "unkeyed": 0, "others": 0, "rows": None}]
+
+
+def older(qc=None, page=None) -> FakeServer:
+    return session_server(pipelines=[{"slug": "tmt-qc-demo", "name": "x"}], qc=qc, page=page)
+
+
+OLDER = {"project": "demo-project", "pipeline": "tmt-qc-demo", "pid": UUID}
+UNKEYED = Reply(200, {"RawFile": ["with_space_1"], "RunKey": "", "Uploader": ""})
+
+
+@pytest.mark.parametrize(
+    ("qc", "page"), [(UNKEYED, rows(KEPT)), (UNKEYED, Reply(404, b"")), (Reply(500, b""), rows(KEPT))]
+)
+def test_an_older_server_is_not_sent_a_name_that_it_has(qc, page, archive):
+    """It fails, and what it leaves behind can be taken for the next upload of that name to another pipeline."""
+    report = Recorder()
+    server = older(qc, page)
+    outcome = step(server, archive, report=report, via=by_password(server), config=OLDER)
+    assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.SERVER)
+    assert f"has a run of {KEPT} in this pipeline already" in outcome.reason
+    assert "depositd skip 12" in outcome.hint
+    assert not report.baselines
+    assert server.count(UPLOAD) == 0
+
+
+def test_an_older_server_is_sent_a_name_that_it_has_on_the_operators_word(archive):
+    server = older(UNKEYED, rows(KEPT))
+    outcome = step(server, archive, via=by_password(server), config=OLDER, released=True)
+    assert outcome.event is DeliveryEvent.DELIVERED
+
+
+def test_a_newer_server_takes_a_name_again(archive):
+    server = server_with(qc=columns(("with_space_1", "rf3")), page=rows(KEPT))
+    assert step(server, archive).event is DeliveryEvent.DELIVERED
+
+
+def test_a_pid_is_sent_in_the_spelling_of_the_server(archive):
+    server = server_with()
+    step(server, archive, config={**OLDER, "pid": UUID.upper().replace("-", "")})
+    assert f'name="pid"\r\n\r\n{UUID}\r\n'.encode() in server.last(UPLOAD).body
+
+
+def test_a_server_whose_uuid_is_none_is_held(archive):
+    outcome = step(server_with(pipelines=[{"slug": "tmt-qc-demo", "uuid": "17"}]), archive)
+    assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.SERVER)
+    assert "pid 17 is not a UUID" in outcome.reason
+
+
+def test_a_file_that_is_no_raw_file_is_told_what_is_taken(archive):
+    reply = Reply(400, {"orig_file": ["Unsupported file extension."]})
+    with pytest.raises(Rejected, match="orig_file: Unsupported file extension") as caught:
+        step(server_with().on(UPLOAD, reply), archive)
+    assert "it takes RAW files (.raw) that are not empty" in caught.value.hint
+    assert "depositd skip 12" in caught.value.hint
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_is_revoked_in_the_middle_pauses_the_destination(status, archive):
+    """The questions before the upload were answered; the next one is not."""
+    server = server_with().on(UPLOAD, Reply(status, {"detail": "Invalid token."}))
+    projects = server.replies[PROJECTS][0]
+    server.on(PROJECTS, projects, Reply(status, {"detail": "Invalid token."}))
+    with pytest.raises(AuthError):
+        step(server, archive)
+    assert server.count(UPLOAD) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(302, b"", {"Location": "/?next=/api/upload/raw"}),
+        Reply(200, form("x")),
+        Reply(200, {"orig_file": "/m/x.raw"}),
+        Reply(201, form("x")),
+        Reply(504, b"<html>"),
+    ],
+)
+def test_a_login_page_or_a_gateway_after_the_whole_body_is_unconfirmed(reply, archive):
+    for via in (client, by_password):
+        server = session_server().on(UPLOAD, reply)
+        with pytest.raises(Unconfirmed):
+            step(server, archive, via=via(server))
+        assert server.count(UPLOAD) == 1
 
 
 @pytest.mark.parametrize("status", [400, 413, 415])
@@ -470,7 +662,7 @@ def test_a_file_in_another_pipeline_is_no_delivery(answered, archive):
 def test_an_older_server_without_processed_runs_answers_500_and_is_sent_to(archive):
     report = Recorder()
     assert step(server_with(qc=Reply(500, b"")), archive, report=report).event is DeliveryEvent.DELIVERED
-    assert report.baselines == [{"keys": None, "unkeyed": 0, "rows": 0}]
+    assert report.baselines == [{"keys": None, "unkeyed": 0, "others": 0, "rows": 0}]
 
 
 def test_a_server_that_is_down_is_sent_nothing(archive):
@@ -482,14 +674,14 @@ def test_a_server_that_is_down_is_sent_nothing(archive):
 
 # --- unconfirmed -----------------------------------------------------------------------------------------
 
-EMPTY = {"keys": [], "unkeyed": 0, "rows": 0}
+EMPTY = {"keys": [], "unkeyed": 0, "others": 0, "rows": 0}
 
 
 def test_a_new_processed_run_is_ours(archive):
     server = server_with(
         qc=columns(("with_space_1", "rf3"), ("with_space_1", "rf12")), page=rows(KEPT, KEPT, status="done")
     )
-    outcome = look(server, archive, {"keys": ["rf3"], "unkeyed": 0, "rows": 1})
+    outcome = look(server, archive, {"keys": ["rf3"], "unkeyed": 0, "others": 0, "rows": 1})
     assert (outcome.event, outcome.remote_id, outcome.remote_status) == (DeliveryEvent.DELIVERED, "rf12", "done")
     assert server.count(UPLOAD) == 0
 
@@ -501,23 +693,23 @@ def test_a_fresh_run_is_seen_on_the_page_alone(archive):
 
 def test_without_a_page_the_table_decides(archive):
     server = server_with(qc=columns(("With_Space_1", "rf12")), page=Reply(404, b""))
-    assert look(server, archive, {"keys": [], "unkeyed": 0, "rows": None}).remote_id == "rf12"
+    assert look(server, archive, {"keys": [], "unkeyed": 0, "others": 0, "rows": None}).remote_id == "rf12"
 
 
 def test_an_older_run_that_was_processed_meanwhile_is_not_ours(archive):
     server = server_with(qc=columns(("with_space_1", "rf3")), page=rows(KEPT))
-    assert look(server, archive, {"keys": [], "unkeyed": 0, "rows": 1}).event is DeliveryEvent.POSTPONE
+    assert look(server, archive, {"keys": [], "unkeyed": 0, "others": 0, "rows": 1}).event is DeliveryEvent.POSTPONE
 
 
 def test_somebody_elses_run_of_that_name_is_not_ours(archive):
     server = session_server(qc=columns(("with_space_1", "rf3"), uploader="they@lab.edu"), page=Reply(404, b""))
-    baseline = {"keys": [], "unkeyed": 0, "rows": None}
+    baseline = {"keys": [], "unkeyed": 0, "others": 0, "rows": None}
     assert look(server, archive, baseline, via=by_password(server)).event is DeliveryEvent.POSTPONE
 
 
 def test_a_run_of_another_delivery_that_is_shown_only_now_is_not_ours(archive):
     """What we delivered before under that name may have been waiting to be processed."""
-    baseline = {"keys": [], "unkeyed": 0, "rows": None, "delivered_before": 1}
+    baseline = {"keys": [], "unkeyed": 0, "others": 0, "rows": None, "delivered_before": 1}
     server = server_with(qc=columns(("with_space_1", "rf3")), page=Reply(404, b""))
     assert look(server, archive, baseline).event is DeliveryEvent.POSTPONE
     assert look(server, archive, baseline, 1801.0).hold is HoldKind.UNCONFIRMED
@@ -527,7 +719,7 @@ def test_a_run_of_another_delivery_that_is_shown_only_now_is_not_ours(archive):
 
 
 def test_where_the_page_shows_every_run_it_alone_decides(archive):
-    baseline = {"keys": [], "unkeyed": 0, "rows": 1, "delivered_before": 1}
+    baseline = {"keys": [], "unkeyed": 0, "others": 0, "rows": 1, "delivered_before": 1}
     server = server_with(qc=columns(("with_space_1", "rf3")), page=rows(KEPT, KEPT))
     outcome = look(server, archive, baseline)
     # rf3 may be the run that was there before
@@ -638,6 +830,26 @@ def test_what_is_taken():
     assert archives.packing(single_file=False) is Packing.ARCHIVE
     assert plain.problems({}) == []
     assert not plain.idempotent
+
+
+@pytest.mark.parametrize(
+    ("url", "config", "place"),
+    [
+        ("https://qc.example/", {"pid": UUID}, f"qc.example/{UUID.replace('-', '')}"),
+        ("https://QC.example:443", {"pid": UUID.upper()}, f"qc.example/{UUID.replace('-', '')}"),
+        ("https://qc.example:8443/", {"project": "p", "pipeline": "q"}, "qc.example:8443/p/q"),
+        ("https://qc.example/lab1/", {"project": "p", "pipeline": "q"}, "qc.example/lab1/p/q"),
+        ("http://[::1]:80/", {"project": "p", "pipeline": "q"}, "::1/p/q"),
+    ],
+)
+def test_one_place_has_one_name_however_it_is_spelled(url, config, place):
+    assert ProteomicsQC("qc", Client(url, token=CANARY), **config).place == place
+
+
+def test_nothing_is_removed():
+    with pytest.raises(Rejected, match="no way to delete the run rf3") as caught:
+        ProteomicsQC("qc", client(FakeServer()), pid=UUID).remove("rf3")
+    assert "pqc reject" in caught.value.hint
 
 
 def test_whoami():

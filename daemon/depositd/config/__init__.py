@@ -1,12 +1,13 @@
 """The config: found, read with positions, checked as a whole, and resolved into metadata."""
 
 from depositd.config.credentials import Credentials, SecretSource
+from depositd.config.diffraction import API_KEYS, nearest_api_key
 from depositd.config.globs import Globs
 from depositd.config.load import find_config, load_config, parse_config
 from depositd.config.metadata import Resolved, parse_assignments, parse_sidecar, resolve
 from depositd.config.models import Config
-from depositd.config.rules import ArchiveRules, Deliver, Expect, FormatName, MetadataRules, Rule
-from depositd.config.sections import Spool, Web
+from depositd.config.rules import ArchiveRules, Deliver, Expect, FormatName, MetadataRules, QcRules, Rule
+from depositd.config.sections import NewsKind, NotifyTarget, Spool, Web
 from depositd.config.servers import (
     AnyDestination,
     DestinationSettings,
@@ -19,6 +20,7 @@ from depositd.config.templates import MissingFieldError, render, render_file_nam
 from depositd.config.window import Window
 
 __all__ = [
+    "API_KEYS",
     "AnyDestination",
     "ArchiveRules",
     "Config",
@@ -31,8 +33,11 @@ __all__ = [
     "Globs",
     "MetadataRules",
     "MissingFieldError",
+    "NewsKind",
+    "NotifyTarget",
     "ProteinDiffractionSettings",
     "ProteomicsQCSettings",
+    "QcRules",
     "Resolved",
     "Rule",
     "SecretSource",
@@ -42,6 +47,7 @@ __all__ = [
     "Window",
     "find_config",
     "load_config",
+    "nearest_api_key",
     "parse_assignments",
     "parse_config",
     "parse_sidecar",

@@ -79,16 +79,18 @@ def _read_file(path: str, *, private: bool) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise _error(f"the secret in {shown} cannot be read: {error.strerror}", f"ls -l {shown}") from None
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _error(f"the secret in {shown} is not a regular file", "give the path of a file")
         if private:
             _check_privacy(shown, status)
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             content = file.read(_LONGEST_BYTES + 1)
-        except OSError as error:
-            raise _error(f"the secret in {shown} cannot be read: {error.strerror}", f"ls -l {shown}") from None
+    except OSError as error:
+        raise _error(f"the secret in {shown} cannot be read: {error.strerror}", f"ls -l {shown}") from None
+    finally:
+        os.close(descriptor)
     if len(content) > _LONGEST_BYTES:
         raise _error(f"the secret in {shown} is longer than {_LONGEST_BYTES:,} bytes", "give the path of the secret")
     try:

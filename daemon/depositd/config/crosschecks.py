@@ -24,6 +24,7 @@ def cross_check(document: Document) -> Iterator[Finding]:
         yield from _repeated_deliveries(where, rule, document)
         yield from _watched_twice(where, rule, document)
         yield from _single_files_only(where, rule, document)
+        yield from _nothing_measured(where, rule, document)
         yield from _own_output_watched(where, rule, document)
 
 
@@ -71,6 +72,17 @@ def _single_files_only(where: KeyPath, rule: Any, document: Document) -> Iterato
                 f"(accept_archives: true in destination {name} if that server takes archives, or another destination)"
             )
             yield document.finding(path, message)
+
+
+def _nothing_measured(where: KeyPath, rule: Any, document: Document) -> Iterator[Finding]:
+    types = destination_types(document.data)
+    names = [name for _path, name in deliveries(where, rule)]
+    # a name that is no destination is reported as such, and may be meant for one that measures
+    if isinstance(value_at(rule, ("qc",)), dict) and all(
+        types.get(name, "proteomicsqc") != "proteomicsqc" for name in names
+    ):
+        message = "no destination of this rule measures anything (deliver to one of type proteomicsqc, or leave qc out)"
+        yield document.finding((*where, "qc"), message)
 
 
 def _own_output_watched(where: KeyPath, rule: Any, document: Document) -> Iterator[Finding]:

@@ -52,6 +52,11 @@ def check_diffraction_metadata(document: Document) -> Iterator[Finding]:
             yield from _wrong_values((*path, "metadata"), metadata, document)
 
 
+def nearest_api_key(key: str) -> str | None:
+    """Return the server's key that a key is a misspelling of, None for one of its own and for one unlike them all."""
+    return None if key in API_KEYS else nearest_word(key, API_KEYS, least_ratio=_LEAST_RATIO)
+
+
 def _fields_used(rule: Any, entries: list[KeyPath], data: Any) -> frozenset[str]:
     templates = [value_at(rule, ("archive", "name")), *_mapping_at(rule, ("metadata", "set")).values()]
     for path in entries:
@@ -70,8 +75,8 @@ def _wrong_keys(
     where: KeyPath, metadata: Mapping[str, Any], used: frozenset[str], document: Document
 ) -> Iterator[Finding]:
     for key in metadata:
-        near = nearest_word(key, API_KEYS, least_ratio=_LEAST_RATIO)
-        if key not in API_KEYS and key not in used and near is not None:
+        near = nearest_api_key(key)
+        if key not in used and near is not None:
             path = (*where, key)
             yield Finding(document.keys[path], path, f"{key} is no key of the server ({near})")
 

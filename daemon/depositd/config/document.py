@@ -108,7 +108,8 @@ def show_path(path: KeyPath) -> str:
             shown += f"[{step}]"
         else:
             shown += ("." if shown else "") + printable(step, longest=80)
-            below_secret = below_secret or step in SECRET_KEYS
+            # the address of a notification holds passwords and tokens, that of a destination does not
+            below_secret = below_secret or step in SECRET_KEYS or (step == "url" and path[0] == "notify")
     return shown or "document"
 
 

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 from depositd.config import values as v
 from depositd.config.document import Scalar
 from depositd.config.rules import RULE_EXAMPLE, Rule
-from depositd.config.sections import Retry, Section, Spool, Surroundings, Web
+from depositd.config.sections import NOTIFY_EXAMPLE, NotifyTarget, Retry, Section, Spool, Surroundings, Web
 from depositd.config.servers import AnyDestination
 from depositd.config.wording import quoted
 from depositd.retry import RetryPolicy
@@ -31,6 +31,10 @@ class Config(Section):
     thorough_every_s: v.Interval = Field(default=600.0, alias="thorough_every")
     destinations: dict[v.Name, Annotated[AnyDestination, Field(discriminator="type")]]
     rules: Annotated[tuple[Rule, ...], BeforeValidator(v.filled_list(f"a list of rules, such as [{RULE_EXAMPLE}]"))]
+
+    notify: Annotated[
+        tuple[NotifyTarget, ...], BeforeValidator(v.filled_list(f"a list of targets, such as [{NOTIFY_EXAMPLE}]"))
+    ] = ()
 
     _source_file: Path = PrivateAttr(default=Path())
 

@@ -12,6 +12,7 @@ from depositd.config.document import Document, Finding, KeyPath, Mark, Scalar
 from depositd.config.models import Config
 from depositd.config.raw import value_at
 from depositd.config.rules import (
+    QC_EXAMPLE,
     RULE_EXAMPLE,
     SUPPORTED_FORMATS,
     ArchiveRules,
@@ -19,9 +20,20 @@ from depositd.config.rules import (
     Expect,
     Gentle,
     MetadataRules,
+    QcRules,
     Rule,
 )
-from depositd.config.sections import ON_SECTION, RetrySection, SecretSection, Section, Spool, Web
+from depositd.config.sections import (
+    NOTIFY_EXAMPLE,
+    ON_SECTION,
+    PLACES_OF_SECRETS,
+    NotifyTarget,
+    RetrySection,
+    SecretSection,
+    Section,
+    Spool,
+    Web,
+)
 from depositd.config.servers import DESTINATION_SECTIONS
 from depositd.config.wording import nearest, quoted, shape
 
@@ -89,6 +101,13 @@ def _unknown_type(detail: ErrorDetails) -> str:
     return f"{quoted(tag)} is no type of destination ({nearest(tag, DESTINATION_SECTIONS)})"
 
 
+def _missing(detail: ErrorDetails) -> str:
+    # the only URL that is a secret
+    is_secret = detail["loc"][0] == "notify"
+    example = PLACES_OF_SECRETS if is_secret else _EXAMPLES.get(str(detail["loc"][-1]), "a value")
+    return f"is missing ({example})"
+
+
 def _unknown_word(detail: ErrorDetails) -> str:
     return f"{_shown(detail['input'])} is not known here ({detail['ctx']['expected'].replace(chr(39), '')})"
 
@@ -120,7 +139,7 @@ _EXAMPLES = {
 _SENTENCES: Mapping[str, Callable[[ErrorDetails], str]] = {
     "value_error": lambda detail: str(detail["ctx"]["error"]),
     ON_SECTION: lambda detail: str(detail["ctx"]["message"]),
-    "missing": lambda detail: f"is missing ({_EXAMPLES.get(str(detail['loc'][-1]), 'a value')})",
+    "missing": _missing,
     "union_tag_not_found": lambda _detail: f"is missing ({', '.join(DESTINATION_SECTIONS)})",
     "union_tag_invalid": _unknown_type,
     "literal_error": _unknown_word,
@@ -142,6 +161,9 @@ _SECTION_EXAMPLES: Mapping[KeyPath, str] = {
     ("rules", "*", "metadata"): '{set: {project_authors: "Smith J., Doe A."}}',
     ("rules", "*", "metadata", "set"): '{project_authors: "Smith J., Doe A."}',
     ("rules", "*", "archive"): "{compression: zstd, level: auto}",
+    ("rules", "*", "qc"): QC_EXAMPLE,
+    ("notify",): f"[{NOTIFY_EXAMPLE}]",
+    ("notify", "*"): NOTIFY_EXAMPLE,
     ("rules", "*", "deliver"): "[vault, {to: vault, approve: auto}]",
     ("rules", "*", "deliver", "*"): "vault, or {to: vault, approve: auto}",
     ("rules", "*", "deliver", "*", "metadata"): "{pdb_code: 1ABC}",
@@ -173,6 +195,9 @@ _SECTIONS: Mapping[KeyPath, type[Section]] = {
     ("rules", "*", "metadata"): MetadataRules,
     ("rules", "*", "archive"): ArchiveRules,
     ("rules", "*", "deliver", "*"): Deliver,
+    ("rules", "*", "qc"): QcRules,
+    ("notify", "*"): NotifyTarget,
+    ("notify", "*", "url"): SecretSection,
 }
 
 

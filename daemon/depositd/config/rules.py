@@ -16,6 +16,14 @@ FormatName = Literal[
     "auto", "frames", "eiger", "thermo-raw", "waters-raw", "bruker-d", "agilent-d", "sciex", "file", "directory"
 ]
 SUPPORTED_FORMATS: tuple[str, ...] = get_args(FormatName)
+DEFAULT_COLUMNS = (
+    "N_peptides",
+    "N_protein_groups",
+    "N_missing_values",
+    "MS/MS Identified [%]",
+    "Uncalibrated - Calibrated m/z [ppm] (ave)",
+)
+QC_EXAMPLE = '{reject_if: "N_peptides < 500"}'
 RULE_EXAMPLE = "{name: pilatus, watch: /data, format: auto, deliver: [vault]}"
 _LEVELS = {"zstd": (-7, 19), "gzip": (1, 9), "bzip2": (1, 9), "zip": (1, 9)}
 _WIDEST_LEVELS = _LEVELS["zstd"]
@@ -46,6 +54,33 @@ def _gentle_section(value: Any) -> Any:
         return {} if v.read_switch(value) else None
     except ValueError:
         raise ValueError(f"{quoted(v.read_text(value))} is neither true nor false ({right})") from None
+
+
+class QcRules(Section):
+    """What is fetched of a run that ProteomicsQC measured, and what follows from it.
+
+    The default columns are those that tell a bad injection from a good one on either kind of pipeline.
+    """
+
+    columns: v.ColumnList = DEFAULT_COLUMNS
+    flag_if: v.Question | None = None
+    reject_if: v.Question | None = None
+    notify_if: v.Question | None = None
+    wait_s: v.Duration = Field(default=2 * 86_400.0, alias="wait")
+
+    @property
+    def wanted_columns(self) -> tuple[str, ...]:
+        """The columns to fetch: those to be kept, and those that a question asks for."""
+        asked = [question.columns for question in (self.flag_if, self.reject_if, self.notify_if) if question]
+        return tuple(dict.fromkeys([*self.columns, *(name for names in asked for name in names)]))
+
+
+def _qc_section(value: Any) -> Any:
+    if isinstance(value, str | Scalar):
+        if v.read_text(value).lower() in ("off", "false", "no"):
+            return None
+        raise ValueError(f"{quoted(v.read_text(value))} says not what to do ({QC_EXAMPLE}, or off)")
+    return value
 
 
 class MetadataRules(Section):
@@ -139,6 +174,7 @@ class Rule(Section):
     metadata: MetadataRules = Field(default_factory=MetadataRules)
     archive: ArchiveRules = Field(default_factory=ArchiveRules)
     deliver: Deliveries
+    qc: Annotated[QcRules | None, BeforeValidator(_qc_section)] = QcRules()
     keep_archive_s: v.Duration = Field(default=7 * 86_400.0, alias="keep_archive")
     gentle: Annotated[Gentle | None, BeforeValidator(_gentle_section)] = None
 

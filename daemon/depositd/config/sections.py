@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from depositd.config import values as v
 from depositd.config.credentials import SecretKind, SecretSource
-from depositd.config.wording import duration
+from depositd.config.wording import duration, nearest, quoted
 from depositd.retry import RetryPolicy
 
 ON_SECTION = "section"
@@ -151,3 +151,29 @@ class Web(Section):
     def port(self) -> int:
         """The port; 0 takes any that is free."""
         return self.listen[1]
+
+
+NewsKind = Literal["needs_you", "release", "paused", "source", "qc"]
+NEWS_KINDS: tuple[str, ...] = get_args(NewsKind)
+NOTIFY_EXAMPLE = "{url: {file: /etc/depositd/notify.url}, on: [needs_you, paused, source, qc]}"
+
+
+def _kind(value: Any) -> str:
+    text = v.read_text(value)
+    if text not in NEWS_KINDS:
+        raise ValueError(f"{quoted(text)} is nothing that is told ({nearest(text, NEWS_KINDS)})")
+    return text
+
+
+class NotifyTarget(Section):
+    """Who is told, of what and how often; the URL is Apprise's, and a secret: it holds passwords and tokens.
+
+    ``release`` (a delivery waits for approval or metadata) is left out by default: it is routine at a beamline.
+    """
+
+    url: Secret
+    on: Annotated[
+        tuple[Annotated[NewsKind, BeforeValidator(_kind)], ...],
+        BeforeValidator(v.filled_list(f"a list of {', '.join(NEWS_KINDS)}")),
+    ] = ("needs_you", "paused", "source", "qc")
+    at_most_every_s: v.Duration = Field(default=600.0, alias="at_most_every")

@@ -11,6 +11,7 @@ from depositd.config import values as v
 from depositd.config.credentials import Credentials, SecretSource
 from depositd.config.sections import PLACES_OF_SECRETS, Retry, Secret, Section, on_section
 from depositd.config.wording import quoted
+from depositd.urls import is_in_the_clear
 
 
 class DestinationSettings(Section):
@@ -26,6 +27,7 @@ class ServerSettings(DestinationSettings):
     """What every server has."""
 
     insecure_http: v.Switch = False
+    proxy: v.Proxy | None = None
     url: v.Url
     ca_file: v.AbsolutePath | None = None
     token: Secret | None = None
@@ -37,9 +39,11 @@ class ServerSettings(DestinationSettings):
     @field_validator("url")
     @classmethod
     def _encrypted(cls, url: str, info: ValidationInfo) -> str:
-        if url.startswith("http:") and not v.is_loopback(url) and not info.data.get("insecure_http", True):
+        proxy = info.data.get("proxy")
+        if is_in_the_clear(url, proxy) and not info.data.get("insecure_http", True):
+            way = f" on the way through the proxy {quoted(proxy)}" if proxy and not is_in_the_clear(url) else ""
             raise ValueError(
-                f"{quoted(url)} would send the credentials and the data readable to anyone in between "
+                f"{quoted(url)} would send the credentials and the data readable to anyone in between{way} "
                 "(https://…, or insecure_http: true where the network is trusted)"
             )
         return url

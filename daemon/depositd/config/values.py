@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, InstanceOf
 
 from depositd.config.document import Scalar
 from depositd.config.globs import check_glob
 from depositd.config.templates import template_fields
 from depositd.config.window import Window, parse_window
 from depositd.config.wording import quoted, shape
+from depositd.expression import Expression
 from depositd.units import parse_duration_s, parse_rate_bytes_per_s, parse_size_bytes, printable
+from depositd.urls import has_login, proxy_url, web_url
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _NUMBER = re.compile(r"[\d_.]+")
@@ -32,6 +34,7 @@ _METADATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_SHORT_CHARACTERS = 60
 _LONGEST_DURATION_S = 3660 * 86_400.0
 _LARGEST_BYTES = 2**63 - 1
+_LONGEST_COLUMN_CHARACTERS = 200
 
 
 def read_text(value: Any) -> str:
@@ -270,33 +273,47 @@ def read_window(value: Any) -> Window:
     return value if isinstance(value, Window) else parse_window(read_short_text(value))
 
 
+def read_expression(value: Any) -> Expression:
+    """Return a question about columns."""
+    return value if isinstance(value, Expression) else Expression.parse(read_text(value))
+
+
+def read_column(value: Any) -> str:
+    """Return the name of a column, as the server writes it."""
+    text = read_filled_text(value)
+    if len(text) > _LONGEST_COLUMN_CHARACTERS or not text.isprintable():
+        raise ValueError(f"{quoted(text)} is no name of a column (at most {_LONGEST_COLUMN_CHARACTERS} characters)")
+    return text
+
+
 def read_url(value: Any) -> str:
     """Return an http or https URL that ends with a slash.  A password inside of it is refused, and not repeated."""
     text = read_filled_text(value).strip()
     right = "such as https://server.example.org/"
     try:
-        parts = urlsplit(text)
-        has_user, host, _port = "@" in parts.netloc, parts.hostname, parts.port
+        _host, _port = urlsplit(text).hostname, urlsplit(text).port  # what cannot be read is not repeated
     except ValueError:
         raise ValueError(f"is not a URL ({right})") from None
-    if has_user or ("@" in text and not host):
+    if has_login(text):
         raise ValueError("contains a username or password (token, or username and password, as keys of their own)")
-    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f\x7f\\]", text):
+    parts = web_url(text)
+    if parts is None:
         raise ValueError(f"{quoted(text)} is not an http or https URL ({right})")
     if parts.query or parts.fragment:
         raise ValueError(f"ends with a query or fragment ({right})")
     return text if text.endswith("/") else text + "/"
 
 
-def is_loopback(url: str) -> bool:
-    """Say whether a URL's host is this machine by its name or address alone; nothing is looked up."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def read_proxy(value: Any) -> str:
+    """Return the URL of a proxy.  A password inside of it is refused, and not repeated."""
+    text = read_filled_text(value).strip()
+    right = "such as http://proxy.example.org:3128"
+    if has_login(text):
+        raise ValueError(f"contains a username or password, and a proxy is sent none ({right})")
+    proxy = proxy_url(text)
+    if proxy is None:
+        raise ValueError(f"{quoted(text)} is not an http or https URL of a proxy ({right})")
+    return proxy
 
 
 def read_listen(value: Any) -> tuple[str, int]:
@@ -334,7 +351,13 @@ PathList = Annotated[tuple[AbsolutePath, ...], BeforeValidator(filled_list("an a
 Pattern = Annotated[re.Pattern[str], BeforeValidator(read_pattern)]
 ArchiveName = Annotated[str, BeforeValidator(read_archive_name)]
 TimeWindow = Annotated[Window, BeforeValidator(read_window)]
+Question = Annotated[InstanceOf[Expression], BeforeValidator(read_expression)]
+ColumnList = Annotated[
+    tuple[Annotated[str, BeforeValidator(read_column)], ...],
+    BeforeValidator(filled_list("the name of a column, or a list of them")),
+]
 Url = Annotated[str, BeforeValidator(read_url)]
+Proxy = Annotated[str, BeforeValidator(read_proxy)]
 Listen = Annotated[tuple[str, int], BeforeValidator(read_listen)]
 MetadataKey = Annotated[str, BeforeValidator(read_metadata_key)]
 MetadataTemplate = Annotated[str, BeforeValidator(read_template)]

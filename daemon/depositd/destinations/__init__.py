@@ -49,6 +49,7 @@ def _proteindiffraction(name: str, settings: ProteinDiffractionSettings, around:
         credentials=settings.credentials,
         ca_file=_ca_file(settings),
         insecure_http=settings.insecure_http,
+        proxy=settings.proxy,
         rate_limit=around.rate_limit(settings.rate_limit_bytes_per_s),
         now=around.now,
         on_secret=around.on_secret,
@@ -62,8 +63,10 @@ def _proteomicsqc(name: str, settings: ProteomicsQCSettings, around: Surrounding
         credentials=settings.credentials,
         ca_file=_ca_file(settings),
         insecure_http=settings.insecure_http,
+        proxy=settings.proxy,
         rate_limit=around.rate_limit(settings.rate_limit_bytes_per_s),
         now=around.now,
+        on_secret=around.on_secret,
     )
     return ProteomicsQC(
         name,

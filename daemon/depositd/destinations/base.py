@@ -7,8 +7,9 @@ errors of :mod:`depositd.errors` and never loops, sleeps between attempts or rem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from depositd.model import Archive, Delivery, HoldKind, Metadata, Packing, Problem
@@ -47,6 +48,60 @@ class Report(Protocol):
         """Tell how far a transfer is; cheap, called often, may raise to stop the transfer."""
 
 
+class RunAction(enum.StrEnum):
+    """What can be done to a run that a server measured (ProteomicsQC, ``/api/rawfile``)."""
+
+    FLAG = "flag"
+    UNFLAG = "unflag"
+    ACCEPT = "accept"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedRun:
+    """A delivered file whose run is looked for.
+
+    ``baseline`` is what :meth:`Report.sending` noted before it was sent; ``run_key`` is None until it was found.
+    """
+
+    delivery_id: int
+    archive_name: str
+    baseline: Mapping[str, Any]
+    run_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """What a server measured of one delivered file: its run and the asked columns, by their names.
+
+    ``run_key`` is None on a server that has none; ``raw_file`` is the run's name as the server shows it.  ``flagged``
+    and ``rejected`` are None where the server does not tell.
+    """
+
+    delivery_id: int
+    raw_file: str
+    run_key: str | None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    flagged: bool | None = None
+    rejected: bool | None = None
+
+
+class Measures(Protocol):
+    """What a destination can do that measures what it is sent (ProteomicsQC)."""
+
+    def measured(
+        self, awaited: Sequence[AwaitedRun], columns: Sequence[str], taken: frozenset[str]
+    ) -> list[MeasuredRun]:
+        """Return the runs of ``awaited`` that are there, with their columns; one request for all; raises RemoteError.
+
+        ``taken`` are keys that are known to be runs of other deliveries.  A run that cannot be told from another of the
+        same name is left out.
+        """
+
+    def mark(self, run: MeasuredRun, action: RunAction) -> None:
+        """Flag, unflag, accept or reject a run and read it back; taken twice it changes nothing; raises RemoteError."""
+
+
 class Destination(Protocol):
     """One configured server or directory."""
 
@@ -61,6 +116,14 @@ class Destination(Protocol):
     @property
     def publishes(self) -> bool:
         """True where what is sent becomes public."""
+
+    @property
+    def place(self) -> str:
+        """Where things go, whatever the config calls it: what two destinations of one place hold is the same."""
+
+    @property
+    def measures(self) -> Measures | None:
+        """What it can do with the results of what it was sent, None where it measures nothing."""
 
     def packing(self, single_file: bool) -> Packing | None:
         """Return how a dataset is taken, None where it cannot be (a directory for ProteomicsQC)."""
@@ -82,6 +145,12 @@ class Destination(Protocol):
         """Take the one step that follows from the delivery's state (waiting, unconfirmed, uploaded or submitted).
 
         Taken twice it changes nothing the second time.  Raises RemoteError.
+        """
+
+    def remove(self, remote_id: str) -> None:
+        """Delete what was sent, so that something else can take its place; what is gone already is fine.
+
+        Raises Rejected, with what can be done instead, where the destination deletes nothing; RemoteError.
         """
 
     def close(self) -> None:

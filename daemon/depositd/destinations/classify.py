@@ -11,11 +11,15 @@ broken connection or timeout after the start   Unavailable            Unconfirme
 404                                            NotFound               NotFound
 409                                            Conflict               Conflict
 any other 4xx                                  Rejected               Rejected
+407, or a tunnel that a proxy refuses          Unavailable            Unavailable
+a page, where the server's own errors are JSON Unavailable            Unconfirmed once the whole body was sent
 =============================================  =====================  ============================================
 
 A 5xx after the whole body says nothing about what was stored: ProteomicsQC answers 500 with the file and its row in
 place when its queue is down.  A connection that breaks in mid-body may hide an early 401 or 413, so that it leads to a
-question too, not to sending again.
+question too, not to sending again.  What a proxy says is no verdict on data: of the diffraction server, whose own
+errors are JSON, a 4xx with a page is therefore as good as no answer, save 401, 403 and 413, which a gateway in front of
+it gives for good reason.
 """
 
 from __future__ import annotations
@@ -24,19 +28,25 @@ import html
 import json
 import re
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
-from urllib3.exceptions import NameResolutionError
+from urllib3.exceptions import NameResolutionError, ProxyError
 
 from depositd.errors import AuthError, Conflict, NotFound, Rejected, RemoteError, Unavailable, Unconfirmed
+from depositd.secrecy import Secrets
 from depositd.units import printable, show_duration
 
 SENTENCE_CHARACTERS = 300
+_READ_BYTES = 1 << 16
+_NO_LOGIN_FOR_PROXIES = (
+    "the proxy wants a login, and depositd has none for it: let it know this machine by its address, or set another"
+    " proxy in the config; it is tried again by itself"
+)
 
 Meanings = Mapping[int, type[RemoteError]]
 """What a status means at one endpoint, where that differs from the table."""
@@ -68,33 +78,46 @@ _MEANINGS: Meanings = {
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request, and how far it came: ``began`` and ``whole`` speak of its body."""
+    """A request, and how far it came: ``began`` and ``whole`` speak of its body, ``proxy`` is what it went through."""
 
     host: str
     what: str
     repeatable: bool = True
     began: bool = False
     whole: bool = False
+    proxy: str | None = None
 
 
-def meaning_of_status(status: int, sent: Sent, means: Meanings | None = None) -> type[RemoteError]:
-    """Return the error that a status stands for, by the table above."""
-    if means and status in means:
-        return means[status]
-    if status in _MEANINGS:
-        return _MEANINGS[status]
-    if 400 <= status < 500:
-        return Rejected
-    return Unconfirmed if sent.whole and not sent.repeatable else Unavailable
+def meaning_of_status(
+    status: int, sent: Sent, means: Meanings | None = None, *, from_between: bool = False
+) -> type[RemoteError]:
+    """Return the error that a status stands for, by the table above.
+
+    ``from_between`` says that by its look the answer is not the server's own.
+    """
+    no_answer = Unconfirmed if sent.whole and not sent.repeatable else Unavailable
+    kind = (means or {}).get(status) or _MEANINGS.get(status) or (Rejected if 400 <= status < 500 else no_answer)
+    is_verdict = issubclass(kind, Rejected | NotFound | Conflict) and status != 413
+    return no_answer if from_between and is_verdict else kind
 
 
 def error_for_status(
-    status: int, sent: Sent, sentence: str, *, retry_after_s: float | None = None, means: Meanings | None = None
+    status: int,
+    sent: Sent,
+    sentence: str,
+    *,
+    retry_after_s: float | None = None,
+    means: Meanings | None = None,
+    from_between: bool = False,
 ) -> RemoteError:
     """Return the error for an answer that is not the documented one; ``sentence`` is the server's, made harmless."""
-    kind = meaning_of_status(status, sent, means)
+    kind = meaning_of_status(status, sent, means, from_between=from_between)
     message = f"{sent.host} answered {sent.what} with {status}" + (f": {sentence}" if sentence else "")
     hint = HINTS[kind]
+    if status == 407:
+        hint = _NO_LOGIN_FOR_PROXIES
+    elif from_between and kind is not meaning_of_status(status, sent, means):
+        hint = f"a proxy or gateway in between seems to have answered, not the server; {hint}"
     if status == 413 and kind is Rejected:
         hint = "the file is larger than the server takes: ask whoever runs it to raise its upload limit, then retry"
     if 300 <= status < 400:
@@ -106,7 +129,7 @@ def error_for_status(
 
 def error_for_exception(error: BaseException, sent: Sent, read_timeout_s: float) -> RemoteError:
     """Return the error for a request that got no answer, or a broken one."""
-    what, hint = _describe(error, read_timeout_s)
+    what, hint = _describe(error, sent.proxy, read_timeout_s)
     message = f"{sent.host} {what} ({sent.what})"
     if sent.began and not sent.repeatable:
         return Unconfirmed(f"{message}, so it may or may not have been stored", hint=HINTS[Unconfirmed])
@@ -120,20 +143,17 @@ def error_for_content(status: int, sent: Sent, what: str, sentence: str) -> Remo
     return kind(message, hint=HINTS[kind], status=status, body=sentence)
 
 
-def server_sentence(content_type: str, content: bytes, secrets: Iterable[str] = ()) -> str:
-    """Return what a server says in one harmless line of at most 300 characters; secrets become ``***``."""
-    text = content[: 1 << 16].decode("utf-8", "replace")
-    is_html = "html" in content_type.lower() or text.lstrip()[:1] == "<"
-    text = _html_title(text) if is_html else _json_sentence(text)
-    return printable(redacted(" ".join(text.split()), secrets), SENTENCE_CHARACTERS)
+def server_sentence(content_type: str, content: bytes, secrets: Secrets | None = None) -> str:
+    """Return what a server says in one harmless line of at most 300 characters, without our own secrets."""
+    text = content[:_READ_BYTES].decode("utf-8", "replace")
+    text = _html_title(text) if is_page(content_type, content) else _json_sentence(text)
+    line = " ".join(text.split())
+    return printable(secrets.redact(line) if secrets else line, SENTENCE_CHARACTERS)
 
 
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without our own secrets, which a server may repeat."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
-    return text
+def is_page(content_type: str, content: bytes) -> bool:
+    """Say whether an answer is HTML."""
+    return "html" in content_type.lower() or content[:_READ_BYTES].lstrip()[:1] == b"<"
 
 
 def retry_after_s(value: str | None, now: datetime) -> float | None:
@@ -181,10 +201,26 @@ def _flat(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _describe(error: BaseException, read_timeout_s: float) -> tuple[str, str]:
+def _describe(error: BaseException, proxy: str | None, read_timeout_s: float) -> tuple[str, str]:
     """Return a clause that says what went wrong, and a hint; never the exception's own words."""
-    hint = HINTS[Unavailable]
     causes = list(_causes(error))
+    if not any(isinstance(cause, requests.exceptions.ProxyError | ProxyError) for cause in causes):
+        return _described(causes, read_timeout_s)
+    refused = next((found[1] for cause in causes if (found := _TUNNEL_REFUSED.match(str(cause)))), None)
+    if refused is None:
+        what, hint = _described(causes, read_timeout_s)
+        return f"cannot be reached: the proxy {proxy} {what}", hint
+    hint = "ask whoever runs the proxy to let this machine through; it is tried again by itself"
+    return f"cannot be reached: the proxy {proxy} answered with {refused}", (
+        _NO_LOGIN_FOR_PROXIES if refused == "407" else hint
+    )
+
+
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
+
+
+def _described(causes: list[BaseException], read_timeout_s: float) -> tuple[str, str]:
+    hint = HINTS[Unavailable]
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             what = f"shows a TLS certificate that is not trusted: {printable(cause.verify_message, 120)}"

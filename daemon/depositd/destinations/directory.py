@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from depositd.destinations.base import Outcome, Report
+from depositd.destinations.base import Measures, Outcome, Report
 from depositd.destinations.body import BLOCK_BYTES
 from depositd.errors import ArchiveInvalid, Rejected, Unavailable
 from depositd.model import Archive, Delivery, Metadata, Packing, Problem
@@ -70,6 +70,16 @@ class DirectoryDestination:
     def publishes(self) -> bool:
         """False: a directory is as public as its permissions."""
         return False
+
+    @property
+    def place(self) -> str:
+        """The directory."""
+        return self._path
+
+    @property
+    def measures(self) -> Measures | None:
+        """None: a directory measures nothing."""
+        return None
 
     def packing(self, single_file: bool) -> Packing | None:
         """Return ARCHIVE."""
@@ -126,6 +136,13 @@ class DirectoryDestination:
             else:
                 _give_name(part, final)
         return final
+
+    def remove(self, remote_id: str) -> None:
+        """Refuse: what was copied is never deleted; raises Rejected."""
+        raise Rejected(
+            f"the copy {printable(remote_id)} is not deleted: depositd deletes nothing that it has delivered",
+            hint="delete it by hand; depositd retry then copies it again",
+        )
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

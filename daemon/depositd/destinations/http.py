@@ -1,12 +1,11 @@
 """One HTTP session for one destination: what ``requests`` does by itself and must not is switched off here.
 
-No ``.netrc``, proxies or CA bundles from the environment, no redirects, no retries (the journal repeats, nothing
+No ``.netrc``, proxy or CA bundle from the environment, no redirects, no retries (the journal repeats, nothing
 below it does), no way to turn verification off, and no answer that is longer than memory should hold.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import socket
 import time
@@ -21,6 +20,7 @@ import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
+from urllib3.poolmanager import ProxyManager
 
 from depositd import __version__
 from depositd.destinations.body import BLOCK_BYTES, Body
@@ -30,12 +30,15 @@ from depositd.destinations.classify import (
     error_for_content,
     error_for_exception,
     error_for_status,
+    is_page,
     retry_after_s,
     server_sentence,
 )
 from depositd.destinations.fields import Undocumented
 from depositd.errors import ConfigError
+from depositd.secrecy import Secrets
 from depositd.units import printable
+from depositd.urls import has_login, is_in_the_clear, proxy_url, web_url
 
 T = TypeVar("T")
 
@@ -77,9 +80,11 @@ class Answer:
 class Session:
     """HTTP to one server.
 
-    Raises ConfigError for a URL that would show credentials or that sends them in the clear.  ``adapter`` replaces
-    the network in tests; ``now`` is the wall clock, for ``Retry-After`` dates alone.  ``on_secret`` is told each secret
-    before it is used, so that the log can leave it out as well.
+    Raises ConfigError for a URL that would show credentials or that sends them in the clear.  ``proxy`` is the http or
+    https URL of the proxy that everything goes through, whatever the host.  ``errors_are_json`` says that an error in
+    HTML is not the server's own.  ``adapter`` replaces the network in tests; ``now`` is the wall clock, for
+    ``Retry-After`` dates alone.  ``on_secret`` is told each secret before it is used, so that the log can leave it out
+    as well.
     """
 
     def __init__(
@@ -88,19 +93,25 @@ class Session:
         *,
         ca_file: str | None = None,
         insecure_http: bool = False,
+        proxy: str | None = None,
+        errors_are_json: bool = False,
         adapter: BaseAdapter | None = None,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
         on_secret: Callable[[str], None] | None = None,
     ) -> None:
         self._on_secret = on_secret
-        self.url = checked_url(url, insecure_http=insecure_http)
+        self._proxy = checked_proxy(proxy) if proxy else None
+        self.url = checked_url(url, insecure_http=insecure_http, proxy=self._proxy)
         self.host = printable(urlsplit(self.url).netloc, 100)
         self._now = now
         self._clock = clock
-        self._secrets: set[str] = set()
+        self._errors_are_json = errors_are_json
+        self._secrets = Secrets("***")
         self._requests = _Requests()
         self._requests.trust_env = False
+        if self._proxy:
+            self._requests.proxies = {"http": self._proxy, "https": self._proxy}
         self._requests.verify = ca_file or True
         self._requests.headers.update({"User-Agent": f"depositd/{__version__}", "Accept": "application/json"})
         transport = adapter or _Adapter()
@@ -118,10 +129,9 @@ class Session:
 
     def keep_secret(self, *secrets: str) -> None:
         """Never show these, not even when the server repeats them."""
-        fresh = {secret for secret in secrets if secret} - self._secrets
-        self._secrets |= fresh
-        if self._on_secret is not None:
-            for secret in fresh:
+        for secret in secrets:
+            self._secrets.add(secret)
+            if self._on_secret is not None:
                 self._on_secret(secret)
 
     def request(
@@ -156,9 +166,7 @@ class Session:
                 stream=True,
             )
             content, cut = _content(response, self._clock() + timeout_s, self._clock)
-        answer = Answer(
-            _sent(self.host, method, url, body, repeatable), response.status_code, response.headers, content
-        )
+        answer = Answer(self._sent(method, url, body, repeatable), response.status_code, response.headers, content)
         if answer.status not in expected:
             raise error_for_status(
                 answer.status,
@@ -166,6 +174,7 @@ class Session:
                 self._sentence(answer),
                 retry_after_s=retry_after_s(answer.headers.get("Retry-After"), self._now()),
                 means=means,
+                from_between=self._errors_are_json and is_page(answer.headers.get("Content-Type", ""), content),
             )
         if cut:
             self.undocumented(answer, f"its body is longer than {LARGEST_ANSWER_BYTES:,} bytes or does not end")
@@ -188,8 +197,14 @@ class Session:
         """Release connections."""
         self._requests.close()
 
+    def _sent(self, method: str, url: str, body: Body | None, repeatable: bool) -> Sent:
+        what = f"{method} {printable(urlsplit(url).path, 120)}"
+        # without a body the request is whole as soon as it begins, and nothing tells us whether it did
+        began, whole = (True, True) if body is None else (body.began, body.whole)
+        return Sent(self.host, what, repeatable, began=began, whole=whole, proxy=self._proxy)
+
     def _sentence(self, answer: Answer) -> str:
-        return server_sentence(answer.headers.get("Content-Type", ""), answer.content, tuple(self._secrets))
+        return server_sentence(answer.headers.get("Content-Type", ""), answer.content, self._secrets)
 
     @contextmanager
     def _classified(
@@ -199,46 +214,34 @@ class Session:
         try:
             yield
         except (requests.RequestException, HTTPError, OSError) as error:
-            sent = _sent(self.host, method, url, body, repeatable)
-            raise error_for_exception(error, sent, timeout_s) from None
+            raise error_for_exception(error, self._sent(method, url, body, repeatable), timeout_s) from None
         finally:
             if body is not None:
                 body.close()
 
 
-def checked_url(url: str, *, insecure_http: bool = False) -> str:
+def checked_url(url: str, *, insecure_http: bool = False, proxy: str | None = None) -> str:
     """Return a server's base URL without a trailing slash; raises ConfigError with what would be right."""
-    parts = urlsplit(url)
-    try:
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if parts.username is not None or parts.password is not None:
+    if has_login(url):
         raise ConfigError(["the url holds a username or password (use token, or username and password)"])
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+    parts = web_url(url)
+    if parts is None or parts.query or parts.fragment:
         raise ConfigError([f"{printable(url, 200)!r} is not a server's url (such as https://example.org/api/v1/)"])
-    if parts.scheme == "http" and not insecure_http and not _is_loopback(host):
-        raise ConfigError(
-            [f"{printable(url, 200)!r} would send credentials in the clear (use https, or set insecure_http: true)"]
-        )
+    if is_in_the_clear(url, proxy) and not insecure_http:
+        way = f" through the proxy {printable(proxy, 100)}" if proxy and not is_in_the_clear(url) else ""
+        wrong = f"{printable(url, 200)!r} would send credentials in the clear{way}"
+        raise ConfigError([f"{wrong} (use https, or set insecure_http: true)"])
     return url.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _sent(host: str, method: str, url: str, body: Body | None, repeatable: bool) -> Sent:
-    what = f"{method} {printable(urlsplit(url).path, 120)}"
-    if body is None:
-        # without a body the request is whole as soon as it begins, and nothing tells us whether it did
-        return Sent(host, what, repeatable, began=True, whole=True)
-    return Sent(host, what, repeatable, began=body.began, whole=body.whole)
+def checked_proxy(url: str) -> str:
+    """Return the URL of a proxy without a trailing slash; raises ConfigError with what would be right."""
+    proxy = proxy_url(url)
+    if has_login(url):
+        raise ConfigError(["the proxy's url holds a username or password (such as http://proxy.example.org:3128)"])
+    if proxy is None:
+        raise ConfigError([f"{printable(url, 200)!r} is not a proxy's url (such as http://proxy.example.org:3128)"])
+    return proxy
 
 
 def _content(response: requests.Response, end_s: float, clock: Callable[[], float]) -> tuple[bytes, bool]:
@@ -272,6 +275,12 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(
             connections, maxsize, block, blocksize=BLOCK_BYTES, socket_options=_socket_options(), **pool_kwargs
         )
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> ProxyManager:
+        """Make the pool behind a proxy in the same way."""
+        options = {"blocksize": BLOCK_BYTES, "socket_options": _socket_options(), **proxy_kwargs}
+        manager: ProxyManager = super().proxy_manager_for(proxy, **options)
+        return manager
 
 
 def _socket_options() -> list[tuple[int, int, int]]:

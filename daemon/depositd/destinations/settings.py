@@ -39,6 +39,10 @@ class ServerSettings(AnySettings, Protocol):
     def insecure_http(self) -> bool:
         """Whether ``http://`` is allowed beyond loopback."""
 
+    @property
+    def proxy(self) -> str | None:
+        """The URL of the proxy that all goes through, None for none."""
+
 
 class ProteinDiffractionSettings(ServerSettings, Protocol):
     """The Protein Diffraction Image Server."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import threading
-import urllib.parse
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from structlog.typing import EventDict, WrappedLogger
 
+from depositd.secrecy import Secrets
 from depositd.units import printable, utc_text
 
 LONGEST_VALUE = 4_000
@@ -21,46 +19,30 @@ LONGEST_VALUE = 4_000
 LONGEST_TRACEBACK = 16_000
 """Characters of a traceback; its end, which names the error, is kept.  journald splits lines at 48 KiB."""
 
-SHORTEST_SECRET = 4
-"""Characters below which a secret is not replaced: it would blacken every other word."""
-
 REDACTED = "[redacted]"
 
-_CREDENTIALS_HEADER = re.compile(r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?(?:(?:token|bearer|basic)\s+)?)[^\s'\",]+")
+_CREDENTIALS_HEADER = re.compile(
+    r"(?i)(authorization['\"]?\s*[:=]\s*['\"]?(?:(?:token|bearer|basic)\s+)?"
+    r"|\b(?:sessionid|csrftoken|csrfmiddlewaretoken|x-csrftoken)['\"]?\s*[:=]\s*['\"]?)[^\s'\",;&]+"
+)
 
 # Not "token": the diffraction server calls its names for uploads so, and operators need to see them.
-_SECRET_KEY = re.compile(r"(?i)authorization|cookie|csrf|passw|secret")
+_SECRET_KEY = re.compile(r"(?i)authorization|cookie|csrf|sessionid|passw|secret")
 
 
 class Redactor:
     """Replaces registered secrets in text; safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._forms: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._secrets = Secrets(REDACTED)
 
     def register(self, secret: str) -> None:
-        """Remember a secret in the spellings under which it may show up: as it is, in a URL, in JSON, escaped."""
-        if len(secret) < SHORTEST_SECRET:
-            return
-        forms = {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], printable(secret)}
-        octets = os.fsencode(secret) if _has_surrogates(secret) else secret.encode()
-        forms |= {urllib.parse.quote(octets, safe=""), urllib.parse.quote(octets), urllib.parse.quote_plus(octets)}
-        with self._lock:
-            self._forms |= forms
-            longest_first = sorted(self._forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(re.escape(form) for form in longest_first))
+        """Remember a secret in the spellings under which it may show up."""
+        self._secrets.add(secret, printable(secret))
 
     def redact(self, text: str) -> str:
-        """Return ``text`` without any registered secret and without the value of an Authorization header."""
-        if self._pattern is not None:
-            text = self._pattern.sub(REDACTED, text)
-        return _CREDENTIALS_HEADER.sub(rf"\g<1>{REDACTED}", text)
-
-
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+        """Return ``text`` without any registered secret, and without what credentials' headers and fields hold."""
+        return _CREDENTIALS_HEADER.sub(rf"\g<1>{REDACTED}", self._secrets.redact(text))
 
 
 _redactor = Redactor()

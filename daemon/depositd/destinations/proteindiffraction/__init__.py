@@ -2,12 +2,28 @@
 
 From a script or a notebook::
 
+    from getpass import getpass
+    from depositd.archive import compress
     from depositd.destinations.proteindiffraction import Client
 
     client = Client("https://proteindiffraction.org/api/v1/", username="you@lab.edu", password=getpass())
-    upload = client.upload("lyso_1.tar.zst")
-    client.submit(upload.token, pdb_code="1ABC")
+
+    # compress and upload
+    upload = client.upload(compress("./raw_data"))
+
+    # submit with metadata
+    client.submit(
+        upload.token,
+        pdb_code="1ABC",
+        project_title="High-resolution structure of protein X",
+        project_authors="Smith J., Doe A.",
+        equipment_other="APS 24-ID-C beamline",
+    )
+
+    # wait for processing
     print(client.wait(upload.token).status)
+
+:mod:`~depositd.destinations.proteindiffraction.client` says which errors there are and what they mean.
 """
 
 from depositd.destinations.proteindiffraction.client import Client

@@ -1,8 +1,12 @@
-"""What the server answers, typed; ``raw`` keeps every field, also those that no document names yet."""
+"""What the server answers, typed; ``raw`` keeps every field, also those that no document names yet.
+
+A record needs what nothing can go on without (a token, a status, an id); everything else may be missing, null or of a
+wrong type, and is then None.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -36,7 +40,7 @@ DELETABLE = frozenset({"uploaded", "validated", "error_no_data"})
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The answer to an exchange of username and password for a token."""
+    """The answer to an exchange of username and password for a token (section POST /auth/token/)."""
 
     token: str = field(repr=False)
     user_id: int | None
@@ -57,7 +61,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The answer to an upload; ``token`` names it from now on."""
+    """The answer to an upload (section POST /upload/); ``token`` names it from now on.
+
+    ``md5hash`` is lower-case hex, of the file that was sent or of the archive inside its zstd layer.  ``pdbid`` is the
+    PDB ID that the server found in it, ``is_pdb_exists`` says that this entry has a dataset there already.
+    """
 
     token: str
     md5hash: str
@@ -77,14 +85,14 @@ class Upload:
             filename=fields.text_or_none(raw, "filename"),
             size_bytes=fields.integer_or_none(raw, "size"),
             pdbid=fields.text_or_none(raw, "pdbid"),
-            is_pdb_exists=raw.get("is_pdb_exists") is True,
+            is_pdb_exists=says_yes(raw.get("is_pdb_exists")),
             raw=raw,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The answer to a submission's metadata."""
+    """The answer to a submission's metadata (section POST /submit/)."""
 
     token: str
     status: str
@@ -99,7 +107,10 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What the server knows of one upload.  Everything but ``token`` and ``status`` may be missing."""
+    """What the server knows of one upload (section GET /submissions/<token>/).
+
+    ``md5hash`` is lower-case hex; ``inserted`` and ``updated`` are the server's own text, UTC ISO 8601.
+    """
 
     token: str
     status: str
@@ -150,10 +161,29 @@ class Submission:
         """True when the server refuses the data."""
         return self.status in MEANING
 
+    @property
+    def next_action(self) -> str | None:
+        """The document's next action for the status, None for one that it does not name."""
+        return NEXT_ACTION.get(self.status)
+
+    @property
+    def deletable(self) -> bool:
+        """True where the document names the status as deletable; of others the server decides."""
+        return self.status in DELETABLE
+
+
+def with_content(submissions: Sequence[Submission], *md5s: str) -> Submission | None:
+    """Return the submission of a content by its MD5s (lower-case hex): the newest not failed, else the newest.
+
+    The server stores what it unpacks, so that an archive is known by its own MD5 and by that of the tar inside.
+    """
+    same = [one for one in submissions if one.md5hash in md5s]
+    return next((one for one in same if not one.failed), same[0] if same else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Beamline:
-    """One beamline of a synchrotron."""
+    """One beamline of a synchrotron (section GET /equipment/); ``short`` is its full name where it has no other."""
 
     id: int
     short: str
@@ -167,7 +197,7 @@ class Beamline:
         raw = fields.an_object(value)
         return cls(
             id=fields.integer(raw, "id"),
-            short=fields.text(raw, "short"),
+            short=_short_name(raw),
             fullname=fields.text_or_none(raw, "fullname"),
             url=fields.text_or_none(raw, "url"),
             raw=raw,
@@ -176,7 +206,7 @@ class Beamline:
 
 @dataclass(frozen=True, slots=True)
 class Synchrotron:
-    """One synchrotron with its beamlines."""
+    """One synchrotron with its beamlines (section GET /equipment/); ``short`` as for a beamline."""
 
     id: int
     short: str
@@ -191,12 +221,25 @@ class Synchrotron:
         raw = fields.an_object(value)
         return cls(
             id=fields.integer(raw, "id"),
-            short=fields.text(raw, "short"),
+            short=_short_name(raw),
             fullname=fields.text_or_none(raw, "fullname"),
             url=fields.text_or_none(raw, "url"),
-            beamlines=tuple(fields.list_of(Beamline.read)(raw.get("beamlines") or [])),
+            beamlines=tuple(Beamline.read(item) for item in _items(raw.get("beamlines"))),
             raw=raw,
         )
+
+
+def says_yes(value: Any) -> bool:
+    """Return whether a flag is set, also where it is a number or a text: what is overlooked here is made public."""
+    return str(value).strip().lower() in ("true", "1")
+
+
+def _short_name(raw: Mapping[str, Any]) -> str:
+    return fields.text_or_none(raw, "short") or fields.text_or_none(raw, "fullname") or f"no. {raw.get('id')}"
+
+
+def _items(value: Any) -> list[Any]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _details(value: Any) -> str | None:

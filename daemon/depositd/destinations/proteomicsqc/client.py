@@ -1,27 +1,31 @@
 """The whole API of ProteomicsQC, typed and usable from a script, by token or by the web session of older servers.
 
 Each method is one request (``runs_on_page`` one for each page).  A success is the documented status *and* the
-documented body; everything else raises a :class:`~depositd.errors.RemoteError`.  Nothing is retried, save that a web
-session which ended (403) is opened once more: the server refuses such a request before it does anything.
+documented body; everything else raises a :class:`~depositd.errors.RemoteError`.  Nothing is retried, save what was
+refused because a web session ended (:mod:`depositd.destinations.proteomicsqc.connection`).
+
+The server's API page is the contract.  Older servers know web sessions only, no run keys and no pipeline UUIDs; what
+they ignore or answer with 500 is said where it matters, and is refused here (ValueError) before it is sent.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 from requests.adapters import BaseAdapter
 
 from depositd.destinations.body import Body, FilePart, Progress
-from depositd.destinations.classify import A_QUESTION, Meanings
-from depositd.destinations.credentials import Credentials, Given, login_of, required_login, token_of
+from depositd.destinations.classify import A_QUESTION, Meanings, is_page
+from depositd.destinations.credentials import Credentials, Given
 from depositd.destinations.fields import an_object, list_of
 from depositd.destinations.http import Answer, Session, utc_now
-from depositd.destinations.proteomicsqc.pages import PageRun, csrf_token, has_login_form, page_runs
+from depositd.destinations.proteomicsqc.connection import Connection
+from depositd.destinations.proteomicsqc.pages import PageRun, has_login_form, page_runs
 from depositd.destinations.proteomicsqc.records import (
     Columns,
     MintedToken,
@@ -31,13 +35,15 @@ from depositd.destinations.proteomicsqc.records import (
     Uploader,
     read_columns,
 )
-from depositd.errors import AuthError, NotFound, Unavailable
+from depositd.errors import AuthError, NotFound, Rejected
 from depositd.rate_limit import RateLimit
 
 ACTIONS = ("flag", "unflag", "accept", "reject")
 MOST_PAGES = 200
 
-_OF_THE_API: Meanings = {404: Unavailable}
+_OF_ONE_PIPELINE: Meanings = {**A_QUESTION, 400: Rejected, 404: NotFound}
+"""What a proxy may say to a question; 400 and 404 are the server's own, for a project or pipeline that is not there."""
+_OF_PAGES: Meanings = {**A_QUESTION, 404: NotFound}
 _LISTED = (200, 201)
 """The document gives no status for the lists, and the public server code answers 201."""
 
@@ -46,7 +52,14 @@ class Client:
     """One account on one server.
 
     Give ``token``, or ``username`` (the e-mail address) and ``password`` for a web session, or ``credentials`` that
-    are read at each use.  ``rate_limit`` limits the rate of uploads.  Raises ConfigError for a URL that is none.
+    are read at each use; with both, the session takes over where the token is refused.  ``ca_file`` names the CAs to
+    trust instead of the usual ones, ``proxy`` is the URL of the proxy to go through.  ``rate_limit`` limits the rate of
+    uploads, in bytes per second.  Raises ConfigError for a URL that is none.
+
+    Every method that asks the server raises AuthError (401, 403, a wrong password), Unavailable (it is away, or
+    something else answers in its place), NotFound (404) and Rejected (400 and, for what changes something, any other
+    4xx), each with a ``hint``; ValueError for what it could only fail at.  The server's API page, section
+    Authentication.
     """
 
     def __init__(
@@ -59,18 +72,28 @@ class Client:
         credentials: Credentials | None = None,
         ca_file: str | None = None,
         insecure_http: bool = False,
+        proxy: str | None = None,
         rate_limit: RateLimit | None = None,
         adapter: BaseAdapter | None = None,
         now: Callable[[], datetime] = utc_now,
         on_secret: Callable[[str], None] | None = None,
     ) -> None:
         self._session = Session(
-            url, ca_file=ca_file, insecure_http=insecure_http, adapter=adapter, now=now, on_secret=on_secret
+            url,
+            ca_file=ca_file,
+            insecure_http=insecure_http,
+            proxy=proxy,
+            adapter=adapter,
+            now=now,
+            on_secret=on_secret,
         )
-        self._credentials = credentials or Given(username, token, password)
+        self._connection = Connection(self._session, credentials or Given(username, token, password))
         self._rate_limit = rate_limit
-        self._lock = threading.Lock()
-        self._csrf: str | None = None
+
+    @property
+    def url(self) -> str:
+        """The server's base URL, without a trailing slash."""
+        return self._session.url
 
     @property
     def host(self) -> str:
@@ -80,70 +103,87 @@ class Client:
     @property
     def username(self) -> str | None:
         """The account's e-mail address, None where a token is all that we have."""
-        return self._credentials.username
-
-    def login(self) -> None:
-        """Open a web session with username and password; raises AuthError where they are refused."""
-        login = required_login(self._credentials, self.host)
-        self._session.keep_secret(login[1])
-        self._session.forget_cookies()
-        fields = [
-            ("username", login[0]),
-            ("password", login[1]),
-            ("csrfmiddlewaretoken", self._page_token()),
-            ("next", "/"),
-        ]
-        answer = self._session.request(
-            "POST", "/", expected=(200, 302), body=Body.form(fields), headers=self._referer(), means=_OF_THE_API
-        )
-        if answer.status != 302 or "sessionid" not in self._session.cookies:
-            raise AuthError(
-                f"{self.host} does not accept the username or the password",
-                hint="check username (the e-mail address) and password in the config",
-                status=answer.status,
-            )
-        # the token rotates at login, and there is no cookie for it
-        self._csrf = self._page_token()
+        return self._connection.username
 
     # the account
 
+    def login(self) -> None:
+        """Open a web session with username and password; other methods do it by themselves where they need one.
+
+        Raises AuthError where they are refused or missing, Unavailable where what answers is not the server's login.
+        The server's API page, section "Bootstrap a token from the current web login".
+        """
+        self._connection.login()
+
     def token(self) -> MintedToken:
-        """Create or fetch the account's API token, through the web session; raises NotFound on an older server."""
-        answer = self._by_session("POST", "api/token", expected=_LISTED)
-        minted = self._session.read(answer, MintedToken.read)
+        """Create or fetch the account's API token, through a web session; it does not expire by itself.
+
+        Raises NotFound on an older server, which knows web sessions only; AuthError.  The server's API page, section
+        "Bootstrap a token from the current web login" (``POST /api/token``).
+        """
+        try:
+            answer = self._connection.request("POST", "api/token", expected=_LISTED, by_session=True)
+        except NotFound as error:
+            raise self._without_tokens(error) from error
+        minted = self._connection.read(answer, MintedToken.read)
         self._session.keep_secret(minted.token)
         return minted
 
     def revoke_token(self) -> None:
-        """Revoke the account's API token, through the web session where there is a password."""
-        send = self._by_session if login_of(self._credentials) else self._request
-        send("DELETE", "api/token", expected=(200, 202, 204))
+        """Revoke the account's API token, through a web session where there is a password, else with the token itself.
+
+        Raises NotFound on an older server, which has no tokens; AuthError.  The server's API page, section "Bootstrap a
+        token from the current web login" (``DELETE /api/token``).
+        """
+        by_session = self._connection.has_login
+        try:
+            answer = self._connection.request("DELETE", "api/token", expected=(200, 202, 204), by_session=by_session)
+        except NotFound as error:
+            raise self._without_tokens(error) from error
+        if answer.content and is_page(answer.headers.get("Content-Type", ""), answer.content):
+            self._connection.forget_session()
+            self._session.undocumented(answer, "it is a page, so the token is hardly revoked")
 
     # what there is
 
     def projects(self) -> list[Project]:
-        """Return the projects that the account may see."""
-        answer = self._request("POST", "api/projects", expected=_LISTED, means=A_QUESTION)
-        return self._session.read(answer, list_of(Project.read))
+        """Return the projects that the account may see; it is also the cheapest way to ask who we are.
+
+        Raises AuthError, Unavailable (also for a 404 or another 4xx).  The server's API page, section /api/projects.
+        """
+        answer = self._connection.request("POST", "api/projects", expected=_LISTED, means=A_QUESTION)
+        return self._connection.read(answer, list_of(Project.read))
 
     def pipelines(self, project: str) -> list[Pipeline]:
-        """Return the pipelines of a project, by its slug."""
+        """Return the pipelines of a project, by its slug; an older server does not tell their ``uuid``.
+
+        Raises NotFound or Rejected for a project that is not there; ValueError for an empty slug (500 on an older
+        server).  The server's API page, section /api/pipelines.
+        """
         _require(project=project)
-        answer = self._request("POST", "api/pipelines", expected=_LISTED, body=Body.json({"project": project}))
-        return self._session.read(answer, list_of(Pipeline.read))
+        return self._connection.read(self._list_of("api/pipelines", {"project": project}), list_of(Pipeline.read))
 
     def uploaders(self, project: str, pipeline: str) -> list[Uploader]:
-        """Return who uploaded to a pipeline."""
+        """Return who uploaded to a pipeline, by the slugs of project and pipeline.
+
+        Raises NotFound or Rejected for a pipeline that is not there; ValueError for an empty slug.  The server's API
+        page, section /api/pipeline-uploaders.
+        """
         _require(project=project, pipeline=pipeline)
-        body = Body.json({"project": project, "pipeline": pipeline})
-        answer = self._request("POST", "api/pipeline-uploaders", expected=_LISTED, body=body)
-        return self._session.read(answer, list_of(Uploader.read))
+        answer = self._list_of("api/pipeline-uploaders", {"project": project, "pipeline": pipeline})
+        return self._connection.read(answer, list_of(Uploader.read))
 
     def qc_data(self, project: str, pipeline: str, *, data_range: int = 100, columns: Sequence[str] = ()) -> Columns:
-        """Return QC data of the most recent ``data_range`` runs, as columns."""
+        """Return QC data of the ``data_range`` most recent runs that were processed, as columns of equal length.
+
+        Without ``columns`` all are returned; of those asked, one that the server does not have is left out or an empty
+        text.  A value that is not known is None or NaN.  Raises NotFound or Rejected for a pipeline that is not there,
+        Unavailable (500) on an older server where no run has been processed yet; ValueError for an empty slug or a
+        ``data_range`` below 1 (500 there).  The server's API page, section /api/qc-data.
+        """
         query: dict[str, Any] = _selection(project, pipeline, data_range)
         if columns:
-            query["columns"] = list(columns)
+            query["columns"] = _texts("columns", columns)
         return self._table("api/qc-data", query)
 
     def protein_names(
@@ -156,7 +196,12 @@ class Client:
         remove_contaminants: bool = True,
         remove_reversed_sequences: bool = True,
     ) -> Columns:
-        """Return protein groups with FASTA headers, mean scores and mean intensities, as columns."""
+        """Return protein groups with FASTA headers, mean scores and mean intensities, as columns.
+
+        They are of the ``data_range`` most recent runs, or of those among them whose displayed names are in
+        ``raw_files`` (None or none: all).  Raises NotFound or Rejected for a pipeline that is not there; ValueError as
+        :meth:`qc_data`.  The server's API page, section /api/protein-names.
+        """
         query = _selection(project, pipeline, data_range)
         query["raw_files"] = _or_all(raw_files)
         query["remove_contaminants"] = remove_contaminants
@@ -173,19 +218,25 @@ class Client:
         data_range: int = 100,
         raw_files: Sequence[str] | None = None,
     ) -> Columns:
-        """Return data of the named protein groups; "Reporter intensity corrected" stands for all its columns."""
+        """Return data of the named protein groups, as columns with a row for each run and group.
+
+        ``columns`` with "Reporter intensity corrected" stands for all columns of that kind; ``data_range`` counts the
+        most recent runs.  Raises NotFound or Rejected for a pipeline that is not there; ValueError as :meth:`qc_data`,
+        and without a protein name or a column.  The server's API page, section /api/protein-groups.
+        """
         if not protein_names or not columns:
             raise ValueError("protein_groups needs at least one protein name and one column")
         query = _selection(project, pipeline, data_range)
         query["raw_files"] = _or_all(raw_files)
-        query["protein_names"] = list(protein_names)
-        query["columns"] = list(columns)
+        query["protein_names"] = _texts("protein_names", protein_names)
+        query["columns"] = _texts("columns", columns)
         return self._table("api/protein-groups", query)
 
     def runs_on_page(self, project: str, pipeline: str) -> list[PageRun] | None:
-        """Return the runs on a pipeline's web page, also those not yet processed.
+        """Return the runs on a pipeline's web page, newest first, also those not yet processed.
 
-        None where the page cannot be seen: not there, or only for a web session and we have a token.
+        None where the page cannot be seen, or not all of it: not there, or only for a web session and we have a token.
+        No section of the server's API page: it is the page ``/proteomics/detail/<project>/<pipeline>`` that people see.
         """
         _require(project=project, pipeline=pipeline)
         path = f"proteomics/detail/{quote(project, safe='')}/{quote(pipeline, safe='')}"
@@ -195,7 +246,7 @@ class Client:
         for number in range(1, MOST_PAGES + 1):
             page = self._page_of_runs(path, number)
             if page is None:
-                return None if number == 1 else runs
+                return None
             # the last page is repeated for numbers beyond it, and rows without a result stand on every page
             fresh = [run for run in page if not run.links or (run.name, run.links) not in seen]
             if not fresh or page == before:
@@ -214,16 +265,20 @@ class Client:
         pid: str,
         on_progress: Progress | None = None,
     ) -> RawUpload:
-        """Upload a RAW file to a pipeline, by its UUID; memory stays flat.
+        """Upload a RAW file to a pipeline, by its UUID; memory stays flat.  ``on_progress`` is told (done, all) bytes.
 
-        Sending the same file again makes another run.  Raises Unconfirmed where the answer was lost, ArchiveInvalid
-        where the file is not what its FilePart promised, OSError where a path cannot be read.
+        Sending the same file again makes another run, or fails on an older server.  Raises Unconfirmed where the answer
+        was lost (a 500 may have stored everything), Rejected for what is no RAW file (400) or too large (413),
+        ArchiveInvalid where the file is not what its FilePart promised, OSError where a path cannot be read, ValueError
+        for a ``pid`` that is no UUID (500 there).  The server's API page, section /api/upload/raw.
         """
-        _require(pid=pid)
+        canonical = _uuid(pid)
         part = file if isinstance(file, FilePart) else FilePart.of_path(file)
-        body = Body.multipart([("pid", pid)], "orig_file", part, rate_limit=self._rate_limit, on_progress=on_progress)
-        answer = self._request("POST", "api/upload/raw", expected=(201,), body=body, repeatable=False)
-        return self._session.read(answer, RawUpload.read)
+        body = Body.multipart(
+            [("pid", canonical)], "orig_file", part, rate_limit=self._rate_limit, on_progress=on_progress
+        )
+        answer = self._connection.request("POST", "api/upload/raw", expected=(201,), body=body, repeatable=False)
+        return self._connection.read(answer, RawUpload.read)
 
     def rawfile(
         self,
@@ -235,11 +290,17 @@ class Client:
         raw_file_ids: Sequence[int] = (),
         raw_files: Sequence[str] = (),
     ) -> Mapping[str, Any]:
-        """Flag, unflag, accept or reject runs.  The server says nothing of unknown ones: read back with qc_data."""
+        """Flag, unflag, accept or reject runs, and return the server's own words.
+
+        Give one of ``run_keys`` (the safest), ``raw_file_ids`` or ``raw_files``; an older server heeds ``raw_files``
+        alone, as file names with their suffix.  It says nothing of unknown runs, or of those that are not ours: read
+        back with :meth:`qc_data` (``Flagged``, ``Use Downstream``).  Twice changes nothing.  Raises ValueError for an
+        unknown action and for none, or more than one, of the selections.  The server's API page, section /api/rawfile.
+        """
         if action not in ACTIONS:
             raise ValueError(f"{action!r} is no action (one of {', '.join(ACTIONS)})")
         chosen = _chosen(project, pipeline, run_keys, raw_file_ids, raw_files)
-        return self._change("api/rawfile", [*chosen, ("action", action)])
+        return self._change("api/rawfile", [*chosen, ("action", str(action))])
 
     def flag_create(
         self,
@@ -250,7 +311,10 @@ class Client:
         raw_file_ids: Sequence[int] = (),
         raw_files: Sequence[str] = (),
     ) -> Mapping[str, Any]:
-        """Flag runs.  The server says nothing of unknown ones: read back with qc_data."""
+        """Flag runs; selections, silence and errors as of :meth:`rawfile`.
+
+        The server's API page, section "/api/flag/create and /api/flag/delete".
+        """
         return self._change("api/flag/create", _chosen(project, pipeline, run_keys, raw_file_ids, raw_files))
 
     def flag_delete(
@@ -262,7 +326,10 @@ class Client:
         raw_file_ids: Sequence[int] = (),
         raw_files: Sequence[str] = (),
     ) -> Mapping[str, Any]:
-        """Unflag runs.  The server says nothing of unknown ones: read back with qc_data."""
+        """Unflag runs; selections, silence and errors as of :meth:`rawfile`.
+
+        The server's API page, section "/api/flag/create and /api/flag/delete".
+        """
         return self._change("api/flag/delete", _chosen(project, pipeline, run_keys, raw_file_ids, raw_files))
 
     def close(self) -> None:
@@ -272,105 +339,42 @@ class Client:
     # how it is sent
 
     def _table(self, path: str, query: Mapping[str, Any]) -> Columns:
-        return self._session.read(self._request("POST", path, expected=_LISTED, body=Body.json(query)), read_columns)
+        return self._connection.read(self._list_of(path, query), read_columns)
+
+    def _list_of(self, path: str, query: Mapping[str, Any]) -> Answer:
+        return self._connection.request("POST", path, expected=_LISTED, body=Body.json(query), means=_OF_ONE_PIPELINE)
 
     def _change(self, path: str, fields: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
         # as a form: JSON is silently ignored by the older server.  Setting a flag twice changes nothing.
-        return self._session.read(self._request("POST", path, expected=_LISTED, body=Body.form(fields)), an_object)
+        return self._connection.read(
+            self._connection.request("POST", path, expected=_LISTED, body=Body.form(fields)), an_object
+        )
 
     def _page_of_runs(self, path: str, number: int) -> list[PageRun] | None:
+        """Return the rows of one page, none beyond the last; None where it cannot be seen."""
         query = [("page", str(number))] if number > 1 else []
+        by_session = self._connection.has_login
         try:
-            answer = self._request("GET", path, expected=(200, 302), query=query)
+            answer = self._connection.request(
+                "GET", path, expected=(200, 302), query=query, by_session=by_session, means=_OF_PAGES
+            )
         except NotFound:
-            return None
+            return [] if number > 1 else None
         except AuthError:
             return None
         # a server that knows us by token alone shows its login form instead
         if answer.status == 302 or has_login_form(answer.text):
+            self._connection.forget_session()
             return None
         return page_runs(answer.text)
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        expected: Sequence[int],
-        body: Body | None = None,
-        query: Sequence[tuple[str, str]] = (),
-        repeatable: bool = True,
-        means: Meanings | None = None,
-    ) -> Answer:
-        token = token_of(self._credentials)
-        if token is None:
-            return self._by_session(
-                method, path, expected=expected, body=body, query=query, repeatable=repeatable, means=means
-            )
-        self._session.keep_secret(token)
-        return self._session.request(
-            method,
-            path,
-            expected=expected,
-            body=body,
-            query=query,
-            headers={"Authorization": f"Token {token}"},
-            repeatable=repeatable,
-            means=means,
+    def _without_tokens(self, error: NotFound) -> NotFound:
+        return NotFound(
+            f"{self.host} has no /api/token: it is an older server, which gives no tokens",
+            hint="it knows web sessions only: set username (the e-mail address) and password instead of a token",
+            status=error.status,
+            body=error.body,
         )
-
-    def _by_session(
-        self,
-        method: str,
-        path: str,
-        *,
-        expected: Sequence[int],
-        body: Body | None = None,
-        query: Sequence[tuple[str, str]] = (),
-        repeatable: bool = True,
-        means: Meanings | None = None,
-    ) -> Answer:
-        """Send with the session's cookie and CSRF token; a session that ended is opened once more."""
-
-        def send(csrf: str) -> Answer:
-            return self._session.request(
-                method,
-                path,
-                expected=expected,
-                body=body,
-                query=query,
-                headers={**self._referer(), "X-CSRFToken": csrf},
-                repeatable=repeatable,
-                means=means,
-            )
-
-        csrf = self._csrf_token(stale=None)
-        try:
-            return send(csrf)
-        except AuthError:
-            if body is not None:
-                body.rewind()
-            return send(self._csrf_token(stale=csrf))
-
-    def _csrf_token(self, stale: str | None) -> str:
-        """Return a CSRF token that is not ``stale``; of several threads that found it refused, one logs in."""
-        with self._lock:
-            if self._csrf is None or self._csrf == stale:
-                self._csrf = None
-                self.login()
-            assert self._csrf is not None
-            return self._csrf
-
-    def _page_token(self) -> str:
-        answer = self._session.request("GET", "/", expected=(200,), means=_OF_THE_API)
-        token = csrf_token(answer.text)
-        if token is None:
-            self._session.undocumented(answer, "the page has no CSRF token")
-        self._session.keep_secret(token)
-        return token
-
-    def _referer(self) -> Mapping[str, str]:
-        return {"Referer": f"{self._session.url}/"}
 
 
 def _require(**values: str) -> None:
@@ -380,6 +384,14 @@ def _require(**values: str) -> None:
             raise ValueError(f"{name} is empty")
 
 
+def _uuid(pid: str) -> str:
+    """Return a pipeline's UUID as the server writes it; another text is answered with 500."""
+    try:
+        return str(UUID(pid))
+    except ValueError:
+        raise ValueError(f"pid {pid!r} is not a UUID (Pipeline.uuid, or as the pipeline's page shows it)") from None
+
+
 def _selection(project: str, pipeline: str, data_range: int) -> dict[str, Any]:
     _require(project=project, pipeline=pipeline)
     if data_range < 1:
@@ -387,18 +399,29 @@ def _selection(project: str, pipeline: str, data_range: int) -> dict[str, Any]:
     return {"project": project, "pipeline": pipeline, "data_range": data_range}
 
 
+def _texts(name: str, values: Sequence[str]) -> list[str]:
+    """Return a list of names; a single text, which Python would take apart, and empty names are refused."""
+    if isinstance(values, str) or not all(values):
+        raise ValueError(f"{name} is {values!r} (a list of names, none of them empty)")
+    return [str(value) for value in values]
+
+
 def _or_all(names: Sequence[str] | None) -> list[str] | None:
     """Return names as a list; null stands for all on both servers, an empty list for none on the older one."""
-    return list(names) if names else None
+    return _texts("raw_files", names) if names else None
 
 
 def _chosen(
     project: str, pipeline: str, run_keys: Sequence[str], raw_file_ids: Sequence[int], raw_files: Sequence[str]
 ) -> list[tuple[str, str]]:
     _require(project=project, pipeline=pipeline)
-    given = {"run_keys": run_keys, "raw_file_ids": raw_file_ids, "raw_files": raw_files}
+    given = {
+        "run_keys": _texts("run_keys", run_keys),
+        "raw_file_ids": [str(number) for number in raw_file_ids],
+        "raw_files": _texts("raw_files", raw_files),
+    }
     named = [(name, values) for name, values in given.items() if values]
     if len(named) != 1:
         raise ValueError("give one of run_keys, raw_file_ids or raw_files")
     name, values = named[0]
-    return [("project", project), ("pipeline", pipeline), *((name, str(value)) for value in values)]
+    return [("project", project), ("pipeline", pipeline), *((name, value) for value in values)]

@@ -15,53 +15,29 @@ it were delivered lately: their runs may be shown only now, and are not ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any, assert_never
 
-from depositd.destinations.base import Outcome, Report
+from depositd.destinations.base import Measures, Outcome, Report
 from depositd.destinations.body import FilePart
 from depositd.destinations.http import SLOWEST_SERVER_BYTES_PER_S, utc_now
 from depositd.destinations.proteomicsqc.client import Client
-from depositd.destinations.proteomicsqc.records import (
-    Pipeline,
-    Project,
-    QcRun,
-    RawUpload,
-    qc_runs,
-    sanitised,
-    stem_of,
+from depositd.destinations.proteomicsqc.measuring import Measuring
+from depositd.destinations.proteomicsqc.records import ASKED_COLUMNS, RawUpload, qc_runs, sanitised, stem_of
+from depositd.destinations.proteomicsqc.runs import (
+    RECENT_RUNS,
+    Known,
+    arrived,
+    comparable,
+    may_be_ours,
+    own_key,
 )
-from depositd.destinations.proteomicsqc.runs import Known, arrived, comparable, own_key
+from depositd.destinations.proteomicsqc.target import Held, Target, Wanted, find_target, place_of, same_uuid
 from depositd.errors import AuthError, NotFound, Rejected, Unavailable
 from depositd.model import Archive, Delivery, DeliveryState, HoldKind, Metadata, Packing, Problem
 from depositd.states import DeliveryEvent
 from depositd.units import printable, show_count, show_duration
-
-RECENT_RUNS = 1000
-"""How many of the most recent processed runs are looked through for ours."""
-
-_COLUMNS = ("RawFile", "RunKey", "Uploader")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a file goes: the pipeline's UUID, and the slugs by which its runs are asked for, where they are known."""
-
-    pid: str
-    project: str | None
-    pipeline: str | None
-    number: int | None = None
-
-
-class Held(Exception):
-    """The operator has to say where the file goes: the text is the reason."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(reason)
-        self.hint = hint
 
 
 class ProteomicsQC:
@@ -84,9 +60,8 @@ class ProteomicsQC:
     ) -> None:
         self._name = name
         self._client = client
-        self._project = project
-        self._pipeline = pipeline
-        self._pid = pid
+        self._wanted = Wanted(project, pipeline, pid)
+        self._measuring = Measuring(client, self._wanted)
         self._confirm_within_s = confirm_within_s
         self._accept_archives = accept_archives
         self._now = now
@@ -108,6 +83,16 @@ class ProteomicsQC:
         """False: a project is seen by its members."""
         return False
 
+    @property
+    def place(self) -> str:
+        """The pipeline, as the config names it: by its UUID where it has one, else by its slugs."""
+        return place_of(self._client.url, self._wanted)
+
+    @property
+    def measures(self) -> Measures:
+        """The results of the pipeline's runs."""
+        return self._measuring
+
     def packing(self, single_file: bool) -> Packing | None:
         """Return FILE for single files; a directory only where the config says that archives are taken."""
         if single_file:
@@ -127,7 +112,7 @@ class ProteomicsQC:
         """List the projects that we may see; raises Rejected where every file would be held for want of a pipeline."""
         projects = self._client.projects()
         try:
-            self._target(projects)
+            find_target(self._client, self._wanted, projects)
         except Held as held:
             raise Rejected(str(held), hint=held.hint) from None
         names = ", ".join(printable(project.slug, 60) for project in projects[:5]) or "none"
@@ -138,7 +123,7 @@ class ProteomicsQC:
         del metadata
         match delivery.state:
             case DeliveryState.WAITING:
-                return self._send(archive, report)
+                return self._send(delivery, archive, report)
             case DeliveryState.UNCONFIRMED:
                 return self._look_for(delivery, archive)
             case (
@@ -153,34 +138,77 @@ class ProteomicsQC:
             case _:
                 assert_never(delivery.state)
 
+    def remove(self, remote_id: str) -> None:
+        """Refuse: the server's API deletes no run; raises Rejected."""
+        raise Rejected(
+            f"{self._client.host} offers no way to delete the run {printable(remote_id, 60)}",
+            hint="remove it on the pipeline's page, or reject it: depositd pqc reject RUN_KEY",
+        )
+
     def close(self) -> None:
         """Release connections."""
         self._client.close()
 
     # waiting
 
-    def _send(self, archive: Archive, report: Report) -> Outcome:
+    def _send(self, delivery: Delivery, archive: Archive, report: Report) -> Outcome:
         """Ask who we are before the first byte: the server reads a whole body before it rejects it."""
         try:
-            target = self._target(self._client.projects())
+            target = self._target()
         except Held as held:
             return Outcome(DeliveryEvent.HOLD, reason=str(held), hint=held.hint, hold=HoldKind.SERVER)
-        report.sending(self._known(target, archive.name).as_json())
+        known = self._known(target, archive.name)
+        if target.older and known.takes_no_other and not delivery.released:
+            return self._name_is_taken(delivery, archive)
+        report.sending(known.as_json())
         try:
             upload = self._client.upload_raw(FilePart.of_archive(archive), pid=target.pid, on_progress=report.progress)
         except AuthError as error:
-            if error.status != 403:
-                raise
-            # it has just accepted us: this is about the pipeline, and must not pause the whole destination
-            return Outcome(
-                DeliveryEvent.HOLD,
-                reason=f"{self._client.host} knows us, but does not let us upload to this pipeline: {error.body}",
-                hint="ask the project's owner to add our account, then release",
-                hold=HoldKind.SERVER,
-            )
+            return self._not_let_in(error)
         except NotFound as error:
             raise Rejected(str(error), hint="check the pipeline in the config", status=404, body=error.body) from error
+        except Rejected as error:
+            if error.status == 400:
+                error.hint = (
+                    "it takes RAW files (.raw) that are not empty, nothing else: mend what it names, then retry, or "
+                    f"depositd skip {delivery.dataset_id}"
+                )
+            raise
         return self._delivered(upload, target)
+
+    def _target(self) -> Target:
+        return find_target(self._client, self._wanted, self._client.projects())
+
+    def _name_is_taken(self, delivery: Delivery, archive: Archive) -> Outcome:
+        """Hold what an older server could only fail at, leaving bytes behind that it may take for another upload's."""
+        kept, number = printable(sanitised(archive.name), 120), delivery.dataset_id
+        return Outcome(
+            DeliveryEvent.HOLD,
+            reason=(
+                f"{self._client.host} has a run of {kept} in this pipeline already; it is an older server, which takes "
+                "each name once"
+            ),
+            hint=(
+                f"look at the pipeline's page: depositd skip {number} where it is this file, another name where it is "
+                f"not; depositd release {number} sends it all the same"
+            ),
+            hold=HoldKind.SERVER,
+        )
+
+    def _not_let_in(self, error: AuthError) -> Outcome:
+        """Return what a refused upload means, of which nothing was stored: we may not send to this pipeline.
+
+        Raises AuthError where our credentials ended meanwhile (a revoked token), so that the destination pauses.
+        """
+        self._client.projects()
+        if error.status != 403:
+            raise error
+        return Outcome(
+            DeliveryEvent.HOLD,
+            reason=f"{self._client.host} knows us, but does not let us upload to this pipeline: {error.body}",
+            hint="ask the project's owner to add our account, then release",
+            hold=HoldKind.SERVER,
+        )
 
     def _delivered(self, upload: RawUpload, target: Target) -> Outcome:
         kept = printable(upload.orig_file, 300)
@@ -202,49 +230,6 @@ class ProteomicsQC:
             reason=f"{self._client.host} keeps it as {kept}",
         )
 
-    def _target(self, projects: Sequence[Project]) -> Target:
-        """Return where the file goes; raises Held where the config and the server do not agree on that."""
-        if self._pid is not None and (self._project is None or self._pipeline is None):
-            return self._target_of_pid(self._pid, projects)
-        project, pipeline = self._project or "", self._pipeline or ""
-        slugs = [one.slug for one in projects]
-        if project not in slugs:
-            raise Held(f"{self._client.host} shows us no project {project!r}", _nearest(project, slugs))
-        try:
-            pipelines = self._client.pipelines(project)
-        except (NotFound, Rejected) as error:
-            raise Held(str(error), "correct project in the config, or ask its owner to add us, then release") from error
-        found = next((one for one in pipelines if one.slug == pipeline), None)
-        if found is None:
-            hint = _nearest(pipeline, [one.slug for one in pipelines])
-            raise Held(f"{self._client.host} shows us no pipeline {pipeline!r} in project {project!r}", hint)
-        if self._pid is not None and found.uuid is not None and not _same_uuid(found.uuid, self._pid):
-            raise Held(
-                f"pipeline {pipeline!r} has pid {printable(found.uuid, 60)}, but the config says {self._pid}",
-                "correct pid, or project and pipeline, in the config",
-            )
-        pid = self._pid or found.uuid
-        if pid is None:
-            raise Held(
-                f"{self._client.host} does not tell the pid of pipeline {pipeline!r} (it is an older server)",
-                "set pid, the pipeline's UUID, in the config, then release",
-            )
-        return Target(pid, project, pipeline, found.number)
-
-    def _target_of_pid(self, pid: str, projects: Sequence[Project]) -> Target:
-        """Look for the slugs of a pipeline known by its UUID; without them it can be sent to, but not asked about."""
-        for project in projects:
-            for pipeline in self._pipelines_of(project):
-                if pipeline.uuid is not None and _same_uuid(pipeline.uuid, pid):
-                    return Target(pid, project.slug, pipeline.slug, pipeline.number)
-        return Target(pid, None, None)
-
-    def _pipelines_of(self, project: Project) -> list[Pipeline]:
-        try:
-            return self._client.pipelines(project.slug)
-        except (NotFound, Rejected, AuthError):
-            return []  # a project that is listed, and not for us
-
     def _known(self, target: Target, name: str) -> Known:
         """Return the runs of one name.
 
@@ -255,8 +240,8 @@ class ProteomicsQC:
             return Known()
         stem = stem_of(name)
         try:
-            columns = self._client.qc_data(target.project, target.pipeline, data_range=RECENT_RUNS, columns=_COLUMNS)
-            processed: list[QcRun] | None = [run for run in qc_runs(columns) if self._may_be_ours(run, stem)]
+            table = self._client.qc_data(target.project, target.pipeline, data_range=RECENT_RUNS, columns=ASKED_COLUMNS)
+            processed = qc_runs(table)
         except (NotFound, Rejected):
             processed = None
         except Unavailable as error:
@@ -264,27 +249,25 @@ class ProteomicsQC:
                 raise
             processed = None
         page = self._client.runs_on_page(target.project, target.pipeline)
+        if page == [] and processed:
+            page = None  # something else answered in its place: the page shows all that was processed, and more
         rows = None if page is None else [run for run in page if stem_of(run.name) == stem]
+        named = [run for run in processed or () if stem_of(run.stem) == stem]
+        ours = [run for run in named if may_be_ours(run, self._client.username)]
         return Known(
-            keys=None if processed is None else tuple(run.key for run in processed if run.key),
-            unkeyed=sum(1 for run in processed or () if not run.key),
+            keys=None if processed is None else tuple(run.key for run in ours if run.key),
+            unkeyed=sum(1 for run in ours if not run.key),
+            others=len(named) - len(ours),
             rows=None if rows is None else len(rows),
             status=rows[0].status if rows else None,
         )
-
-    def _may_be_ours(self, run: QcRun, stem: str) -> bool:
-        """Leave out what somebody else uploaded under the same name, where both names are known."""
-        username = self._client.username
-        if username and run.uploader and "@" in run.uploader and run.uploader.lower() != username.lower():
-            return False
-        return stem_of(run.stem) == stem
 
     # unconfirmed
 
     def _look_for(self, delivery: Delivery, archive: Archive) -> Outcome:
         kept = printable(sanitised(archive.name), 120)
         try:
-            target = self._target(self._client.projects())
+            target = self._target()
         except Held as held:
             return self._held(delivery, f"whether {kept} arrived cannot be asked: {held}")
         before = Known.of_json(delivery.baseline)
@@ -358,15 +341,5 @@ def _is_other_pipeline(answered: Any, target: Target) -> bool:
     if isinstance(answered, int) and not isinstance(answered, bool):
         return target.number is not None and answered != target.number
     if isinstance(answered, str):
-        return "-" in answered and len(answered) == 36 and not _same_uuid(answered, target.pid)
+        return "-" in answered and len(answered) == 36 and not same_uuid(answered, target.pid)
     return False
-
-
-def _same_uuid(one: str, other: str) -> bool:
-    return one.replace("-", "").lower() == other.replace("-", "").lower()
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    nearest = get_close_matches(name, known, n=3, cutoff=0.4) or list(known[:8])
-    listed = ", ".join(printable(one, 60) for one in nearest)
-    return f"correct it in the config, then release; the nearest that it shows: {listed or 'none at all'}"

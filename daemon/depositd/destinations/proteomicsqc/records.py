@@ -1,8 +1,12 @@
-"""What the server answers, typed; ``raw`` keeps every field, also those that no document names yet."""
+"""What the server answers, typed; ``raw`` keeps every field, also those that no document names yet.
+
+Each ``read`` takes the decoded JSON and raises Undocumented where it is not what the server's API page says.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +15,18 @@ from typing import Any, Self
 from depositd.destinations import fields
 
 Columns = dict[str, Any]
-"""A table as the server sends it: a column's name to its list of values."""
+"""A table as the server sends it, each column's name with its values: the server's API page, section /api/qc-data."""
+
+ASKED_COLUMNS = ("RawFile", "RunKey", "Uploader")
+"""What :func:`qc_runs` reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class MintedToken:
-    """The account's API token; ``created`` is False where it was there before."""
+    """The account's API token; ``created`` is False where it was there before.
+
+    The server's API page, section "Bootstrap a token from the current web login".
+    """
 
     token: str = field(repr=False)
     created: bool
@@ -31,7 +41,10 @@ class MintedToken:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project that the account may see."""
+    """A project that the account may see; ``slug`` is what other requests ask for.
+
+    The server's API page, section /api/projects.
+    """
 
     slug: str
     name: str | None
@@ -54,7 +67,10 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A pipeline of a project; an older server does not tell the ``uuid`` that uploads need."""
+    """A pipeline of a project; ``uuid`` is the ``pid`` of uploads, None on an older server, which does not tell it.
+
+    The server's API page, section /api/pipelines.
+    """
 
     slug: str
     name: str | None
@@ -83,7 +99,10 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Uploader:
-    """Somebody who uploaded to a pipeline."""
+    """Somebody who uploaded to a pipeline; ``value`` is the e-mail address.
+
+    The server's API page, section /api/pipeline-uploaders.
+    """
 
     label: str
     value: str
@@ -98,7 +117,10 @@ class Uploader:
 
 @dataclass(frozen=True, slots=True)
 class RawUpload:
-    """The answer to an upload: where the file is kept; no hash and no run."""
+    """The answer to an upload: where the file is kept; no hash, no size and no run.
+
+    ``pipeline`` and ``created_by`` are the database's numbers.  The server's API page, section /api/upload/raw.
+    """
 
     orig_file: str
     pipeline: Any
@@ -119,8 +141,12 @@ class RawUpload:
 
 @dataclass(frozen=True, slots=True)
 class QcRun:
-    """One run as ``qc-data`` shows it once it has been processed."""
+    """One run as ``qc-data`` shows it once it has been processed; ``row`` is its place in every column.
 
+    ``key`` and ``uploader`` are None on an older server.  The server's API page, section /api/qc-data.
+    """
+
+    row: int
     stem: str
     key: str | None
     uploader: str | None
@@ -138,12 +164,14 @@ def read_columns(value: Any) -> Columns:
 
 def qc_runs(columns: Mapping[str, Any]) -> list[QcRun]:
     """Return the runs of ``qc-data``; columns that an older server does not have are None."""
-    stems = _column(columns, "RawFile")
-    keys = _column(columns, "RunKey")
-    uploaders = _column(columns, "Uploader")
     return [
-        QcRun(stem=str(stem), key=_text_at(keys, index), uploader=_text_at(uploaders, index))
-        for index, stem in enumerate(stems)
+        QcRun(
+            row=row,
+            stem=str(stem),
+            key=_text_at(columns, "RunKey", row),
+            uploader=_text_at(columns, "Uploader", row),
+        )
+        for row, stem in enumerate(_column(columns, "RawFile"))
     ]
 
 
@@ -161,11 +189,31 @@ def stem_of(name: str) -> str:
     return re.sub(r"(\.raw)+\Z", "", kept)
 
 
+def value_at(columns: Mapping[str, Any], name: str, row: int) -> Any:
+    """Return a value of a table; None where it is not known: no such row, null, NaN or an empty text."""
+    values = _column(columns, name)
+    value = values[row] if row < len(values) else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return None if value == "" else value
+
+
+def switch_at(columns: Mapping[str, Any], name: str, row: int) -> bool | None:
+    """Return a yes or no of a table, which the server may also send as a number; None where it is not known."""
+    value = value_at(columns, name, row)
+    return bool(value) if value in (0, 1) else None
+
+
+def has_column(columns: Mapping[str, Any], name: str) -> bool:
+    """True where the server has a column: one that it does not have is left out, or an empty text."""
+    return isinstance(columns.get(name), list)
+
+
 def _column(columns: Mapping[str, Any], name: str) -> list[Any]:
     values = columns.get(name)
     return values if isinstance(values, list) else []
 
 
-def _text_at(values: list[Any], index: int) -> str | None:
-    value = values[index] if index < len(values) else None
-    return str(value) if value not in (None, "") else None
+def _text_at(columns: Mapping[str, Any], name: str, row: int) -> str | None:
+    value = value_at(columns, name, row)
+    return None if value is None else str(value)

@@ -7,16 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from depositd.destinations.proteomicsqc.records import QcRun
+
+RECENT_RUNS = 1000
+"""How many of the most recent processed runs are looked through for ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """The runs of one name: keys of the processed ones, and the rows on the page; None where neither can be seen.
 
+    ``unkeyed`` are processed runs of a server that gives no keys, ``others`` those that somebody else uploaded.
     ``delivered_before`` is the engine's note of how many files of that name we delivered lately.
     """
 
     keys: tuple[str, ...] | None = None
     unkeyed: int = 0
+    others: int = 0
     rows: int | None = None
     status: str | None = None
     delivered_before: int = 0
@@ -24,12 +31,26 @@ class Known:
     @property
     def yet_to_be_shown(self) -> int:
         """How many runs at most were there already, and may be shown by ``qc-data`` only later."""
-        processed = len(self.keys or ()) + self.unkeyed
-        return max(self.delivered_before, (self.rows or 0) - processed)
+        return max(self.delivered_before, (self.rows or 0) - self.processed)
+
+    @property
+    def processed(self) -> int:
+        """How many runs ``qc-data`` shows, whoever uploaded them."""
+        return len(self.keys or ()) + self.unkeyed + self.others
+
+    @property
+    def takes_no_other(self) -> bool:
+        """True where a server that takes each name once has it already: shown without a key, or on the page."""
+        return not self.keys and bool(self.unkeyed or self.others or self.rows)
 
     def as_json(self) -> dict[str, Any]:
         """Return what is noted before a file is sent."""
-        return {"keys": None if self.keys is None else list(self.keys), "unkeyed": self.unkeyed, "rows": self.rows}
+        return {
+            "keys": None if self.keys is None else list(self.keys),
+            "unkeyed": self.unkeyed,
+            "others": self.others,
+            "rows": self.rows,
+        }
 
     @classmethod
     def of_json(cls, baseline: Mapping[str, Any]) -> Known:
@@ -38,6 +59,7 @@ class Known:
         return cls(
             keys=None if keys is None else tuple(keys),
             unkeyed=int(baseline.get("unkeyed") or 0),
+            others=int(baseline.get("others") or 0),
             rows=baseline.get("rows"),
             delivered_before=int(baseline.get("delivered_before") or 0),
         )
@@ -74,3 +96,10 @@ def own_key(before: Known, now: Known) -> str | None:
     """Return the key of our run, the newest; None while it may still be that of an older run of the same name."""
     fresh = new_keys(before, now)
     return fresh[0] if len(fresh) == before.yet_to_be_shown + 1 else None
+
+
+def may_be_ours(run: QcRun, username: str | None) -> bool:
+    """Leave out what somebody else uploaded under the same name, where both names are known."""
+    if not username or not run.uploader or "@" not in run.uploader:
+        return True
+    return run.uploader.lower() == username.lower()
