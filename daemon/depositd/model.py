@@ -327,7 +327,8 @@ class Delivery:
 
     ``baseline`` is what the destination knew before the last send began (adapter's own JSON);
     ``sent_at`` is when that send began, None when its answer is known.  ``released`` is the
-    operator's "yes, send it"; ``values`` are those given with ``release --set``.
+    operator's "yes, send it"; ``values`` are those given with ``release --set``.  ``replaces`` is what the destination
+    has to delete before it is sent anything (``retry --replace``).
     """
 
     id: int
@@ -346,6 +347,7 @@ class Delivery:
     values: Metadata = field(default_factory=dict)
     baseline: Mapping[str, Any] = field(default_factory=dict)
     sent_at: datetime | None = None
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class DeliveryEvent(enum.StrEnum):
     SENDING = "sending"
     LOST = "answer lost"
     ABSENT = "not there"
+    REMOVED = "removed there"
     UPLOADED = "uploaded"
     SUBMITTED = "submitted"
     DELIVERED = "delivered"
@@ -88,6 +89,7 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryEvent], DeliveryState
     (S.WAITING, E.SENDING): S.WAITING,
     (S.WAITING, E.LOST): S.UNCONFIRMED,
     (S.WAITING, E.ABSENT): S.WAITING,
+    (S.WAITING, E.REMOVED): S.WAITING,
     (S.WAITING, E.UPLOADED): S.UPLOADED,
     (S.WAITING, E.SUBMITTED): S.SUBMITTED,
     (S.WAITING, E.DELIVERED): S.DELIVERED,
@@ -104,6 +106,7 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryEvent], DeliveryState
     (S.HELD, E.POSTPONE): S.HELD,
     (S.HELD, E.LOST): S.HELD,
     (S.HELD, E.ABSENT): S.HELD,
+    (S.HELD, E.REMOVED): S.HELD,
     (S.HELD, E.UPLOADED): S.HELD,
     (S.HELD, E.SUBMITTED): S.SUBMITTED,
     (S.HELD, E.DELIVERED): S.DELIVERED,
@@ -148,6 +151,7 @@ DELIVERY_TRANSITIONS: Mapping[tuple[DeliveryState, DeliveryEvent], DeliveryState
     (S.SKIPPED, E.POSTPONE): S.SKIPPED,
     (S.SKIPPED, E.LOST): S.SKIPPED,
     (S.SKIPPED, E.ABSENT): S.SKIPPED,
+    (S.SKIPPED, E.REMOVED): S.SKIPPED,
     (S.SKIPPED, E.HOLD): S.SKIPPED,
     (S.SKIPPED, E.UPLOADED): S.SKIPPED,
     (S.SKIPPED, E.SUBMITTED): S.SUBMITTED,

@@ -574,15 +574,15 @@ def test_the_same_bytes_are_known_at_the_same_destination_once_they_may_have_bee
     first = archived(journal, frames(name="a_1"), "one", "two")
     second = archived(journal, frames(name="b_1"), "one")
     mine = delivery_of(journal, second)
-    assert journal.deliveries.same_content(mine, "a" * 64) is None
+    assert journal.deliveries.same_content(mine, "a" * 64, ["one"]) is None
     apply(journal, delivery_of(journal, first, 1), E.DELIVERED)
-    assert journal.deliveries.same_content(mine, "a" * 64) is None
+    assert journal.deliveries.same_content(mine, "a" * 64, ["one"]) is None
     journal.deliveries.begin_send(delivery_of(journal, first).id, {}, NOW)
-    assert journal.deliveries.same_content(mine, "a" * 64).dataset_id == first.id
+    assert journal.deliveries.same_content(mine, "a" * 64, ["one"]).dataset_id == first.id
     apply(journal, delivery_of(journal, first), E.DELIVERED)
-    assert journal.deliveries.same_content(mine, "a" * 64).dataset_id == first.id
-    assert journal.deliveries.same_content(mine, "e" * 64) is None
-    assert journal.deliveries.same_content(delivery_of(journal, first), "a" * 64) is None
+    assert journal.deliveries.same_content(mine, "a" * 64, ["one"]).dataset_id == first.id
+    assert journal.deliveries.same_content(mine, "e" * 64, ["one"]) is None
+    assert journal.deliveries.same_content(delivery_of(journal, first), "a" * 64, ["one"]) is None
 
 
 def test_an_earlier_generation_is_known_once_it_may_have_been_sent(journal):

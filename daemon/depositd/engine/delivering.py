@@ -10,6 +10,7 @@ from typing import Any
 from depositd.destinations.base import Destination, Outcome
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.planning import Plan, gate, resolved_metadata
+from depositd.engine.results import want
 from depositd.errors import (
     ArchiveInvalid,
     AuthError,
@@ -29,6 +30,8 @@ from depositd.units import printable, show_duration
 
 VISIBLE_AFTER = timedelta(days=7)
 """How long a server may take at most until it shows what it was sent."""
+_NO_ATTEMPT = frozenset({DeliveryEvent.HOLD, DeliveryEvent.REMOVED})
+"""What a step can make of a waiting delivery without having tried to send it."""
 LONGEST_PAUSE_S = 300.0
 """Asking a paused destination who we are costs nothing, and somebody may have mended the credentials."""
 
@@ -52,12 +55,11 @@ class Tools:
 class StepReport:
     """What a destination tells while it works on one delivery; the last look before something is sent."""
 
-    def __init__(
-        self, journal: Journal, standing: Standing, destination: Destination, archive: Archive, tools: Tools
-    ) -> None:
+    def __init__(self, plan: Plan, journal: Journal, standing: Standing, archive: Archive, tools: Tools) -> None:
         self._journal = journal
         self._standing = standing
-        self._destination = destination
+        self._destination = plan.destinations[standing.delivery.destination]
+        self._names = plan.names_of(self._destination)
         self._archive = archive
         self._clock = tools.clock
         self.progress = tools.progress
@@ -77,7 +79,7 @@ class StepReport:
         delivery = self._standing.delivery
         deliveries = self._journal.deliveries
         must_be_new = not self._destination.idempotent and HoldKind.DUPLICATE not in self._standing.consents
-        if must_be_new and deliveries.same_content(delivery, self._archive.sha256):
+        if must_be_new and deliveries.same_content(delivery, self._archive.sha256, self._names):
             raise Interrupted  # the gate will say so at the next step
         others = self._namesakes()
         in_doubt = [one for one in others if one.sent_at is not None and one.state is not DeliveryState.SKIPPED]
@@ -100,7 +102,7 @@ class StepReport:
         def is_one(name: str) -> bool:
             return self._destination.known_as(name) == known_as
 
-        return self._journal.deliveries.namesakes(self._standing.delivery, is_one, since)
+        return self._journal.deliveries.namesakes(self._standing.delivery, is_one, since, self._names)
 
 
 def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> Delivery | None:
@@ -122,7 +124,11 @@ def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> D
             fact = _step(plan, journal, record, standing, archive, tools)
     if standing.delivery.state is DeliveryState.UNCONFIRMED:
         fact = _still_unconfirmed(fact, standing)
-    return journal.deliveries.apply(standing.delivery.id, fact, tools.clock())
+    with journal.together():
+        after = journal.deliveries.apply(standing.delivery.id, fact, tools.clock())
+        if after.state is DeliveryState.DELIVERED:
+            want(plan, journal, after.id, after.destination, record.rule, tools.clock())
+    return after
 
 
 def _without_sending(
@@ -161,16 +167,17 @@ def _step(
     destination = plan.destinations[delivery.destination]
     policy = plan.config.retry_for(delivery.destination)
     values = resolved_metadata(plan, record, standing).values
-    report = StepReport(journal, standing, destination, archive, tools)
+    report = StepReport(plan, journal, standing, archive, tools)
     try:
-        return fact_of_outcome(destination.step(delivery, archive, values, report), delivery, tools.clock())
+        outcome = _removed(destination, delivery) or destination.step(delivery, archive, values, report)
+        return fact_of_outcome(outcome, delivery, tools.clock())
     except Interrupted as interrupted:
         if not interrupted.why:
             return Fact(DeliveryEvent.POSTPONE, delivery.error, delivery.hint)
         retry_at = tools.clock() + timedelta(seconds=policy.first_s)
         return Fact(DeliveryEvent.POSTPONE, interrupted.why, retry_at=retry_at)
     except (AuthError, ConfigError) as error:
-        pause = _pause_for(destination, error, policy, tools.clock(), tools.chance)
+        pause = pause_for(destination, error, policy, tools.clock(), tools.chance)
         if journal.surroundings.pause(pause):
             tools.paused(pause)
         return Fact(DeliveryEvent.POSTPONE)
@@ -182,6 +189,15 @@ def _step(
         return Fact(DeliveryEvent.POSTPONE, reason, retry_at=retry_at, failure=True)
     except Exception as error:  # noqa: BLE001 - a bug must cost this delivery a wait, not the night
         return fact_of_error(_classified(error, report, tools), delivery, policy, tools.clock(), tools.chance)
+
+
+def _removed(destination: Destination, delivery: Delivery) -> Outcome | None:
+    """Delete what stands in the way of a corrected archive; taken twice it changes nothing, for it is gone already."""
+    if delivery.replaces is None or delivery.state is not DeliveryState.WAITING:
+        return None
+    destination.remove(delivery.replaces)
+    reason = f"{printable(delivery.replaces, 60)} is deleted at {destination.name}, and what corrects it is sent"
+    return Outcome(DeliveryEvent.REMOVED, reason=reason)
 
 
 def _classified(error: Exception, report: StepReport, tools: Tools) -> RemoteError:
@@ -205,7 +221,7 @@ def fact_of_outcome(outcome: Outcome, delivery: Delivery, now: datetime) -> Fact
         remote_status=outcome.remote_status,
         hold=outcome.hold,
         retry_at=now + timedelta(seconds=outcome.again_s) if outcome.again_s is not None else None,
-        attempt=delivery.state is DeliveryState.WAITING and outcome.event is not DeliveryEvent.HOLD,
+        attempt=delivery.state is DeliveryState.WAITING and outcome.event not in _NO_ATTEMPT,
     )
 
 
@@ -238,14 +254,15 @@ def probe_paused(plan: Plan, journal: Journal, pause: Pause, now: datetime, chan
         pass  # it knows us; what else is wrong, it says of each delivery
     except (RemoteError, ConfigError, OSError) as error:
         policy = plan.config.retry_for(pause.destination)
-        journal.surroundings.pause(_pause_for(destination, error, policy, now, chance, failures=pause.failures + 1))
+        journal.surroundings.pause(pause_for(destination, error, policy, now, chance, failures=pause.failures + 1))
         return False
     return journal.surroundings.resume(pause.destination)
 
 
-def _pause_for(
+def pause_for(
     destination: Destination, error: Exception, policy: RetryPolicy, now: datetime, chance: float, failures: int = 1
 ) -> Pause:
+    """Return why a destination takes nothing any more: its credentials are refused, or cannot be read."""
     hint = error.hint if isinstance(error, DepositdError) else ""
     patient = RetryPolicy(policy.first_s, min(policy.longest_s, LONGEST_PAUSE_S))
     return Pause(

@@ -5,48 +5,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from depositd.journal import Journal
-from depositd.model import DatasetState, DeliveryState
 from depositd.states import NEEDS_OPERATOR
-
-_CANNOT_GO_ON = (DatasetState.GROWING, DatasetState.GONE)
-"""A waiting delivery follows its dataset: one that grows is counted itself, one that is gone is nothing to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What is left: ``moving`` names what can still make progress, ``needs_operator`` counts what cannot."""
-
-    moving: tuple[str, ...]
-    needs_operator: int
-
-    @property
-    def idle(self) -> bool:
-        """True when nothing more happens without a new file or an operator's word."""
-        return not self.moving
-
-
-def rest(journal: Journal, only: frozenset[int] | None = None) -> Rest:
-    """Return what a journal still has to do; ``only`` restricts it to some deliveries.
+    """What a journal still has to do, ``only`` for some deliveries; each question is asked when it is put.
 
     Deliveries to a paused destination (credentials refused) cannot make progress and need the operator.
     """
-    moving: list[str] = []
-    stuck = 0
-    growing = journal.datasets.growing() if only is None else 0
-    if growing:
-        moving.append(f"{growing} growing")
-    paused = journal.surroundings.pauses()
-    for standing in journal.deliveries.unfinished():
-        delivery = standing.delivery
-        if only is not None and delivery.id not in only:
-            continue
-        if delivery.destination in paused:
-            stuck += 1
-        elif delivery.state is not DeliveryState.WAITING or standing.dataset_state not in _CANNOT_GO_ON:
-            moving.append(f"{delivery.state} for {delivery.destination}")
-    if only is None:
-        counts = journal.deliveries.counts()
-        return Rest(tuple(moving), stuck + sum(counts.get(state, 0) for state in NEEDS_OPERATOR))
-    chosen = [journal.deliveries.get(delivery_id) for delivery_id in only]
-    ended_badly = sum(1 for one in chosen if one is not None and one.delivery.state in NEEDS_OPERATOR)
-    return Rest(tuple(moving), stuck + ended_badly)
+
+    _journal: Journal
+    _only: frozenset[int] | None
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing more happens without a new file or an operator's word.
+
+        Asked at every tick: it costs nothing for what is held or has ended.
+        """
+        if self._only is None and self._journal.datasets.growing():
+            return False
+        return not self._journal.deliveries.can_progress(self._journal.surroundings.pauses(), self._only)
+
+    @property
+    def needs_operator(self) -> int:
+        """How many deliveries go on with an operator's help alone."""
+        journal, only = self._journal, self._only
+        paused = journal.surroundings.pauses()
+        unfinished = [one.delivery for one in journal.deliveries.unfinished() if one.delivery.destination in paused]
+        if only is None:
+            counts = journal.deliveries.counts()
+            return len(unfinished) + sum(counts.get(state, 0) for state in NEEDS_OPERATOR)
+        chosen = [journal.deliveries.get(delivery_id) for delivery_id in only]
+        ended_badly = sum(1 for one in chosen if one is not None and one.delivery.state in NEEDS_OPERATOR)
+        return sum(1 for one in unfinished if one.id in only) + ended_badly
+
+
+def rest(journal: Journal, only: frozenset[int] | None = None) -> Rest:
+    """Return what a journal still has to do; ``only`` restricts it to some deliveries."""
+    return Rest(journal, only)

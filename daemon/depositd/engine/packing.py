@@ -16,7 +16,7 @@ from depositd.engine.planning import Plan, hold_waiting
 from depositd.errors import ContentCorrupt, DepositdError, SourceChanged, SpoolFull
 from depositd.journal import DatasetRecord, Fact, Journal
 from depositd.model import Archive, DeliveryState, FileKind, FileStat, HoldKind, Packing
-from depositd.retry import wait_s
+from depositd.retry import RetryPolicy, wait_s
 from depositd.states import DeliveryEvent
 from depositd.units import printable
 
@@ -27,8 +27,8 @@ LONGEST_NAME_BYTES = 200
 FULL_SPOOL_WAIT_S = 60.0
 """How long archiving waits before it looks whether the spool has room again."""
 
-UNWANTED_WAIT_S = 300.0
-"""How long until it is asked again whether a delivery can take a dataset that none can."""
+UNWANTED = RetryPolicy(first_s=300.0, longest_s=3600.0)
+"""How long until it is asked again whether a delivery can take a dataset that none can: it may stay so for a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def pack_dataset(
         return _not_packed(plan, journal, record, error, clock(), chance)
     if not archives:
         now = clock()
-        next_at = now + timedelta(seconds=UNWANTED_WAIT_S)
+        next_at = now + timedelta(seconds=wait_s(UNWANTED, record.pack_failures + 1, chance))
         why, hint = "no delivery can take it as it is", "each of its deliveries says why"
         journal.datasets.pack_failed(record.id, why, hint, next_at, now)
         return Packed(why=why, hint=hint)

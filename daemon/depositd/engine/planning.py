@@ -41,6 +41,12 @@ class Plan:
         rule = self.rule(rule_name)
         return next((deliver for deliver in rule.deliver if deliver.to == destination), None) if rule else None
 
+    def names_of(self, destination: Destination) -> frozenset[str]:
+        """Return all names that the config has for the place of a destination, its own among them."""
+        place = destination.place
+        same = (name for name, other in self.destinations.items() if other.place == place)
+        return frozenset((destination.name, *same))
+
     def planned(self, rule: Rule) -> list[PlannedDelivery]:
         """Return the deliveries that a rule names."""
         return [PlannedDelivery(deliver.to, deliver.approve) for deliver in rule.deliver]
@@ -100,7 +106,7 @@ def gate(plan: Plan, journal: Journal, record: DatasetRecord, standing: Standing
             hold_incomplete=rule is None or rule.on_incomplete != "deliver",
             unsendable=_unsendable(journal, record),
             public=destination.publishes,
-            twin=_twin(journal, destination, standing, packing),
+            twin=_twin(plan, journal, destination, standing, packing),
             earlier=journal.deliveries.earlier_generation(delivery) if record.generation > 1 else None,
         )
     )
@@ -114,11 +120,15 @@ def _unsendable(journal: Journal, record: DatasetRecord) -> str | None:
     return next((printable(file.name) for file in files if file.kind is not FileKind.REGULAR), None)
 
 
-def _twin(journal: Journal, destination: Destination, standing: Standing, packing: Packing | None) -> Delivery | None:
+def _twin(
+    plan: Plan, journal: Journal, destination: Destination, standing: Standing, packing: Packing | None
+) -> Delivery | None:
     if destination.idempotent:
         return None
     archive = journal.datasets.archive(standing.delivery.dataset_id, packing)
-    return journal.deliveries.same_content(standing.delivery, archive.sha256) if archive else None
+    if archive is None:
+        return None
+    return journal.deliveries.same_content(standing.delivery, archive.sha256, plan.names_of(destination))
 
 
 def after_sighting(plan: Plan, journal: Journal, recorded: Recorded, now: datetime) -> None:
@@ -167,7 +177,9 @@ def hold_waiting(plan: Plan, journal: Journal, record: DatasetRecord, now: datet
             continue
         hold = gate(plan, journal, record, standing)
         if hold is not None:
-            fact = Fact(DeliveryEvent.HOLD, hold.reason, hold.hint, hold=hold.kind)
+            # one that is being sent at this moment stays known to have been
+            in_doubt = standing.delivery.sent_at is not None
+            fact = Fact(DeliveryEvent.HOLD, hold.reason, hold.hint, hold=hold.kind, in_doubt=in_doubt)
             journal.deliveries.apply(standing.delivery.id, fact, now)
 
 

@@ -1,6 +1,6 @@
 """The journal: every fact that depositd knows, in one SQLite file.
 
-``datasets`` and ``deliveries`` record facts, each in one durable transaction with its line of history;
+``datasets``, ``deliveries`` and ``results`` record facts, each in one durable transaction with its line of history;
 ``surroundings`` holds how sources, destinations and transfers stand; ``view`` reads it all as the contract's JSON.
 """
 
@@ -13,19 +13,22 @@ from depositd.journal.database import Database, refuse_network_file_system
 from depositd.journal.datasets import DatasetFacts, PlannedDelivery, Recorded, Sighting
 from depositd.journal.deliveries import DeliveryFacts, Fact, Standing
 from depositd.journal.records import DatasetRecord
+from depositd.journal.results import ResultFacts, ResultRecord
 from depositd.journal.surroundings import Pause, Progress, SourceStatus, Surroundings
-from depositd.journal.view import View
+from depositd.journal.view import Happening, View
 
 FILE_NAME = "journal.db"
 
 __all__ = [
     "DatasetRecord",
     "Fact",
+    "Happening",
     "Journal",
     "Pause",
     "PlannedDelivery",
     "Progress",
     "Recorded",
+    "ResultRecord",
     "Sighting",
     "SourceStatus",
     "Standing",
@@ -40,6 +43,7 @@ class Journal:
         self.database = Database(path, read_only=read_only)
         self.datasets = DatasetFacts(self.database)
         self.deliveries = DeliveryFacts(self.database)
+        self.results = ResultFacts(self.database)
         self.surroundings = Surroundings(self.database)
         self.view = View(self.database)
 

@@ -120,6 +120,24 @@ class DatasetFacts:
             row = _current(connection, root, dataset)
         return dataset_of(row) if row else None
 
+    def current_of(self, dataset_id: int) -> DatasetRecord | None:
+        """Return the current generation of the dataset that ``dataset_id`` is a generation of."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT d.* FROM datasets AS d JOIN datasets AS mine USING (format, location, key)"
+                " WHERE mine.id = ? AND d.current = 1",
+                (dataset_id,),
+            ).fetchone()
+        return None if row is None else dataset_of(row)
+
+    def named(self, name: str) -> list[DatasetRecord]:
+        """Return the current datasets of a name."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT * FROM datasets WHERE current = 1 AND name = ? ORDER BY id", (os.fsencode(name),)
+            ).fetchall()
+        return [dataset_of(row) for row in rows]
+
     def at_path(self, path: str) -> list[DatasetRecord]:
         """Return the current datasets whose path, or one of whose directories, is ``path`` (absolute)."""
         blob = os.fsencode(path)
@@ -243,18 +261,21 @@ class DatasetFacts:
 
         An incomplete dataset is wanted only by deliveries that nothing holds.
         """
+        wanted = {
+            "complete": "EXISTS (SELECT 1 FROM deliveries WHERE dataset_id = d.id AND state IN ('waiting', 'held'))",
+            # what is held for months must not be looked through at every tick: the deliveries that wait lead to these
+            "incomplete": "d.id IN (SELECT dataset_id FROM deliveries WHERE state = 'waiting' AND ready = 0)",
+        }
         found: list[DatasetRecord] = []
         with self._database.reading() as connection:
-            for state, also in (("complete", "held"), ("incomplete", "waiting")):
+            for state, condition in wanted.items():
                 rows = connection.execute(
-                    """
-                    SELECT * FROM datasets AS d WHERE d.state = :state AND d.current = 1
-                      AND (d.next_pack_at IS NULL OR d.next_pack_at <= :now)
-                      AND EXISTS (SELECT 1 FROM deliveries
-                                  WHERE dataset_id = d.id AND state IN ('waiting', :also))
+                    f"""
+                    SELECT * FROM datasets AS d WHERE {"+" if state == "incomplete" else ""}d.state = :state
+                      AND d.current = 1 AND (d.next_pack_at IS NULL OR d.next_pack_at <= :now) AND {condition}
                     ORDER BY d.completed_at, d.id LIMIT :most
-                    """,
-                    {"state": state, "also": also, "now": time_text(now), "most": most},
+                    """,  # noqa: S608 - constants of this function
+                    {"state": state, "now": time_text(now), "most": most},
                 ).fetchall()
                 found += [dataset_of(row) for row in rows]
         return found[:most]

@@ -54,6 +54,9 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 _WENT_WELL = frozenset({DeliveryEvent.UPLOADED, DeliveryEvent.SUBMITTED, DeliveryEvent.DELIVERED})
 
+_LEAVES_OTHERS = frozenset({DeliveryEvent.WORD_RELEASE, DeliveryEvent.WORD_SKIP})
+"""Words that delete nothing at a destination; nor does retry, once a deletion was refused."""
+
 _RETRY_FREES = frozenset({HoldKind.UNCONFIRMED, HoldKind.SERVER})
 """Holds that ``retry`` may end; the others ask for ``release``."""
 
@@ -96,33 +99,51 @@ class DeliveryFacts:
         """Return every delivery that is not held and has not ended."""
         return self._select("WHERE v.state IN ('waiting', 'unconfirmed', 'uploaded', 'submitted') ORDER BY v.id", ())
 
+    def can_progress(self, paused: Collection[str], only: Collection[int] | None = None) -> bool:
+        """Say whether some delivery, save those to ``paused`` destinations, goes on by itself.
+
+        One that waits follows its dataset: that may still grow, which is not asked here, or be gone.
+        """
+        query = (
+            "SELECT 1 FROM deliveries AS v JOIN datasets AS d ON d.id = v.dataset_id"
+            " WHERE v.state IN ('waiting', 'unconfirmed', 'uploaded', 'submitted')"
+            " AND (v.state <> 'waiting' OR d.state NOT IN ('growing', 'gone'))"
+            " AND v.destination NOT IN (SELECT value FROM json_each(:paused))"
+            " AND (:only IS NULL OR v.id IN (SELECT value FROM json_each(:only))) LIMIT 1"
+        )
+        values = {"paused": json_text(sorted(paused)), "only": None if only is None else json_text(sorted(only))}
+        with self._database.reading() as connection:
+            return connection.execute(query, values).fetchone() is not None
+
     def counts(self) -> dict[DeliveryState, int]:
         """Return how many deliveries are in each state, those of superseded generations included."""
         with self._database.reading() as connection:
             rows = connection.execute("SELECT state, count(*) AS number FROM deliveries GROUP BY state").fetchall()
         return {DeliveryState(row["state"]): row["number"] for row in rows}
 
-    def same_content(self, delivery: Delivery, sha256: str) -> Delivery | None:
-        """Return another delivery to the same destination that sent, or may have sent, the same bytes."""
+    def same_content(self, delivery: Delivery, sha256: str, destinations: Collection[str]) -> Delivery | None:
+        """Return another delivery to one of ``destinations`` that sent, or may have sent, the same bytes."""
         found = self._select(
             "JOIN archives AS a ON a.dataset_id = v.dataset_id"
-            " WHERE a.sha256 = ? AND v.destination = ? AND v.id <> ?"
+            " WHERE a.sha256 = ? AND v.destination IN (SELECT value FROM json_each(?)) AND v.id <> ?"
             " AND (v.state IN ('unconfirmed', 'uploaded', 'submitted', 'delivered') OR v.sent_at IS NOT NULL)",
-            (sha256, delivery.destination, delivery.id),
+            (sha256, json_text(sorted(destinations)), delivery.id),
         )
         return found[0].delivery if found else None
 
-    def namesakes(self, delivery: Delivery, is_one: Callable[[str], bool], since: datetime) -> list[Delivery]:
-        """Return other deliveries to the same destination whose archive's name ``is_one`` accepts.
+    def namesakes(
+        self, delivery: Delivery, is_one: Callable[[str], bool], since: datetime, destinations: Collection[str]
+    ) -> list[Delivery]:
+        """Return other deliveries to one of ``destinations`` whose archive's name ``is_one`` accepts.
 
         Those in doubt whenever they were sent, and those delivered after ``since``.
         """
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT v.*, a.name AS archive_name FROM deliveries AS v JOIN archives AS a USING (dataset_id)"
-                " WHERE v.destination = ? AND v.id <> ?"
+                " WHERE v.destination IN (SELECT value FROM json_each(?)) AND v.id <> ?"
                 " AND (v.sent_at IS NOT NULL OR (v.state = 'delivered' AND v.ended_at > ?))",
-                (delivery.destination, delivery.id, time_text(since)),
+                (json_text(sorted(destinations)), delivery.id, time_text(since)),
             ).fetchall()
         return [delivery_of(row) for row in rows if is_one(os.fsdecode(row["archive_name"]))]
 
@@ -134,6 +155,17 @@ class DeliveryFacts:
             " AND d.generation < mine.generation AND v.destination = ?"
             " AND (v.state IN ('unconfirmed', 'uploaded', 'submitted', 'delivered') OR v.sent_at IS NOT NULL)"
             " ORDER BY d.generation DESC",
+            (delivery.dataset_id, delivery.destination),
+        )
+        return found[0].delivery if found else None
+
+    def refused_generation(self, delivery: Delivery) -> Delivery | None:
+        """Return the delivery of the newest earlier generation that the destination holds and refused."""
+        found = self._select(
+            "JOIN datasets AS mine ON mine.id = ?"
+            " WHERE d.format = mine.format AND d.location = mine.location AND d.key = mine.key"
+            " AND d.generation < mine.generation AND v.destination = ?"
+            " AND v.state = 'failed' AND v.remote_id IS NOT NULL ORDER BY d.generation DESC",
             (delivery.dataset_id, delivery.destination),
         )
         return found[0].delivery if found else None
@@ -229,10 +261,38 @@ class DeliveryFacts:
                 row = _word(connection, row, DeliveryEvent.WORD_RELEASE, values, now)
             return delivery_of(row)
 
-    def word(self, delivery_id: int, event: DeliveryEvent, values: Metadata, now: datetime) -> Delivery:
-        """Record an operator's word; raises IllegalTransition with a sentence where it cannot be followed."""
+    def word(
+        self,
+        delivery_id: int,
+        event: DeliveryEvent,
+        values: Metadata,
+        now: datetime,
+        *,
+        why: str = "",
+        replaces: str | None = None,
+    ) -> Delivery:
+        """Record an operator's word; raises IllegalTransition with a sentence where it cannot be followed.
+
+        ``why`` goes into the history.  ``replaces`` is what the destination deletes before it is sent anything.
+        """
         with self._database.transaction() as connection:
-            return delivery_of(_word(connection, _row(connection, delivery_id), event, values, now))
+            row = _word(connection, _row(connection, delivery_id), event, values, now, why)
+            if replaces is not None:
+                connection.execute("UPDATE deliveries SET replaces = ? WHERE id = ?", (replaces, delivery_id))
+                row = _row(connection, delivery_id)
+            return delivery_of(row)
+
+    def set_values(self, delivery_id: int, values: Metadata, now: datetime) -> Delivery:
+        """Record metadata that the operator gave, without a word on whether the delivery may go."""
+        with self._database.transaction() as connection:
+            row = _row(connection, delivery_id)
+            merged = {**delivery_of(row).values, **values}
+            connection.execute(
+                "UPDATE deliveries SET operator_values = ? WHERE id = ?", (json_text(merged), delivery_id)
+            )
+            detail = f"{row['destination']}, by the operator: {_told(values)}"
+            history.append(connection, row["dataset_id"], delivery_id, "metadata", detail, now)
+            return delivery_of(_row(connection, delivery_id))
 
     def _select(self, where: str, values: Sequence[Any] | Mapping[str, Any]) -> list[Standing]:
         query = f"SELECT v.*, d.state AS dataset_state FROM deliveries v JOIN datasets d ON d.id = v.dataset_id {where}"  # noqa: S608 - clauses of this module
@@ -273,7 +333,9 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
         consents -= {HoldKind.SERVER}
     connection.execute(
         "UPDATE deliveries SET state = :state, error = :error, hint = :hint, hold = :hold, consents = :consents,"
-        " remote_id = coalesce(:remote_id, remote_id), remote_status = coalesce(:remote_status, remote_status),"
+        " remote_id = CASE WHEN NOT :removed THEN coalesce(:remote_id, remote_id) END,"
+        " remote_status = CASE WHEN NOT :removed THEN coalesce(:remote_status, remote_status) END,"
+        " replaces = CASE WHEN NOT :removed THEN replaces END,"
         " attempts = attempts + :attempted, failures = :failures, next_attempt_at = :next,"
         " sent_at = CASE WHEN :in_doubt THEN coalesce(sent_at, :now) WHEN :still_in_doubt THEN sent_at ELSE NULL END,"
         " ended_at = CASE WHEN :ended THEN :now ELSE NULL END WHERE id = :id",
@@ -286,6 +348,7 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
             "consents": json_text(sorted(consents)),
             "remote_id": harmless(fact.remote_id),
             "remote_status": harmless(fact.remote_status),
+            "removed": int(fact.event is DeliveryEvent.REMOVED),
             "attempted": int(fact.attempt),
             "failures": row["failures"] + 1 if fact.failure else 0,
             "next": time_text(fact.retry_at) if fact.retry_at else None,
@@ -305,7 +368,12 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
 
 
 def _word(
-    connection: sqlite3.Connection, row: sqlite3.Row, event: DeliveryEvent, values: Metadata, now: datetime
+    connection: sqlite3.Connection,
+    row: sqlite3.Row,
+    event: DeliveryEvent,
+    values: Metadata,
+    now: datetime,
+    why: str = "",
 ) -> sqlite3.Row:
     before = DeliveryState(row["state"])
     kind = HoldKind(row["hold"]) if row["hold"] else None
@@ -328,6 +396,8 @@ def _word(
     connection.execute(
         "UPDATE deliveries SET state = ?, hold = ?, error = ?, hint = ?, consents = ?, operator_values = ?,"
         " failures = 0, next_attempt_at = NULL, ended_at = ?,"
+        # sent as it is, or not at all: nothing is deleted for that
+        " replaces = CASE WHEN ? THEN NULL ELSE replaces END,"
         " sent_at = CASE WHEN ? THEN NULL ELSE sent_at END WHERE id = ?",
         (
             after,
@@ -337,12 +407,20 @@ def _word(
             json_text(sorted(consents)),
             json_text({**delivery_of(row).values, **values}),
             time_text(now) if after in ENDED else None,
+            int(event in _LEAVES_OTHERS or before is DeliveryState.FAILED),
             # only a word on a send that nobody could confirm ends the doubt about it; others leave the question open
             int(kind is HoldKind.UNCONFIRMED and event in (DeliveryEvent.WORD_RETRY, DeliveryEvent.WORD_RELEASE)),
             row["id"],
         ),
     )
-    told = ", ".join(f"{key}={value}" for key, value in values.items())
+    if after is DeliveryState.WAITING:
+        # what kept it from being archived may be mended as well
+        connection.execute("UPDATE datasets SET next_pack_at = NULL WHERE id = ?", (row["dataset_id"],))
+    told = "; ".join(part for part in (why, _told(values)) if part)
     detail = f"{row['destination']}, by the operator" + (f": {told}" if told else "")
     history.append(connection, row["dataset_id"], row["id"], event, detail, now)
     return _row(connection, row["id"])
+
+
+def _told(values: Metadata) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items())

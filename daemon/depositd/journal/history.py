@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime
 
-from depositd.journal.records import time_text
+from depositd.journal.records import LONGEST_TEXT, time_text
 from depositd.units import printable
 
 
@@ -20,5 +20,5 @@ def append(
     """Append one line inside the transaction that makes it true; ``detail`` may come from disk or a server."""
     connection.execute(
         "INSERT INTO history (dataset_id, delivery_id, at, event, detail) VALUES (?, ?, ?, ?, ?)",
-        (dataset_id, delivery_id, time_text(now), str(event), printable(detail)),
+        (dataset_id, delivery_id, time_text(now), str(event), printable(detail, LONGEST_TEXT)),
     )

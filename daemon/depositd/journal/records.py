@@ -27,6 +27,9 @@ from depositd.model import (
 )
 from depositd.units import printable
 
+LONGEST_TEXT = 2_000
+"""Characters of one sentence: a server that answers with a megabyte must not fill the journal, or a terminal."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetRecord:
@@ -186,6 +189,7 @@ def delivery_of(row: sqlite3.Row) -> Delivery:
         values=json.loads(row["operator_values"]),
         baseline=json.loads(row["baseline"]),
         sent_at=time_of(row["sent_at"]),
+        replaces=row["replaces"],
     )
 
 
@@ -209,8 +213,8 @@ def archive_of(row: sqlite3.Row) -> Archive:
 
 
 def harmless(text: str | None) -> str | None:
-    """Return what came from disk or a server as text that can be stored and shown: escaped, always UTF-8."""
-    return None if text is None else printable(text)
+    """Return what came from disk or a server as text that can be stored and shown: escaped, bounded, always UTF-8."""
+    return None if text is None else printable(text, LONGEST_TEXT)
 
 
 def json_text(value: Any) -> str:

@@ -6,13 +6,34 @@ import json
 import os
 import sqlite3
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 from depositd.journal.database import Database
 from depositd.journal.records import time_of
+from depositd.model import HoldKind
 from depositd.units import utc_text
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """A line of history, and how its dataset's archive, its delivery and its run stand now."""
+
+    number: int
+    dataset_id: int
+    dataset_name: str
+    event: str
+    detail: str
+    pack_hint: str | None
+    destination: str | None
+    state: str | None
+    hold: HoldKind | None
+    error: str | None
+    hint: str | None
+    run_key: str | None
+    run_hint: str | None
 
 
 class View:
@@ -66,6 +87,24 @@ class View:
             ]
             return shown
 
+    def last_happening(self) -> int:
+        """Return the number of the history's last line, 0 where there is none."""
+        with self._database.reading() as connection:
+            return int(connection.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
+
+    def happenings(self, after: int, most: int) -> list[Happening]:
+        """Return the lines of history after one of them, in their order, with how things stand now."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT h.id, h.dataset_id, h.event, h.detail, d.name, d.pack_hint, v.destination, v.state, v.hold,"
+                " v.error, v.hint, r.run_key, r.hint AS run_hint"
+                " FROM history AS h JOIN datasets AS d ON d.id = h.dataset_id"
+                " LEFT JOIN deliveries AS v ON v.id = h.delivery_id LEFT JOIN results AS r ON r.delivery_id = v.id"
+                " WHERE h.id > ? ORDER BY h.id LIMIT ?",
+                (after, most),
+            ).fetchall()
+        return [_happening(row) for row in rows]
+
     def everything(self) -> list[Json]:
         """Return every dataset of every generation with its history, for ``journal export``."""
         with self._database.reading() as connection:
@@ -88,11 +127,19 @@ def _datasets(
     paused = {
         row["name"]: row for row in connection.execute("SELECT name, reason, hint FROM destinations WHERE paused = 1")
     }
+    runs = {
+        row["delivery_id"]: row
+        for row in connection.execute(
+            f"SELECT r.* FROM results AS r JOIN deliveries ON id = delivery_id WHERE {where}",  # noqa: S608 - as above
+            values,
+        )
+    }
     for row in connection.execute(
         f"SELECT * FROM deliveries WHERE {where} ORDER BY id",  # noqa: S608 - constants of this module
         values,
     ):
-        deliveries[row["dataset_id"]].append(_delivery(row, paused.get(row["destination"])))
+        shown = _delivery(row, paused.get(row["destination"]))
+        deliveries[row["dataset_id"]].append({**shown, "run": _run(runs.get(row["id"]))})
     return [_dataset(row, archives.get(row["id"]), deliveries[row["id"]]) for row in rows]
 
 
@@ -142,6 +189,7 @@ def _delivery(row: sqlite3.Row, pause: sqlite3.Row | None) -> Json:
         "id": row["id"],
         "destination": row["destination"],
         "state": row["state"],
+        "hold": row["hold"] if row["state"] == "held" else None,
         "attempts": row["attempts"],
         "next_attempt_at": _utc(row["next_attempt_at"]),
         "remote_id": row["remote_id"],
@@ -149,6 +197,40 @@ def _delivery(row: sqlite3.Row, pause: sqlite3.Row | None) -> Json:
         "error": pause["reason"] if stopped and pause is not None else row["error"],
         "hint": pause["hint"] if stopped and pause is not None else row["hint"],
     }
+
+
+def _run(row: sqlite3.Row | None) -> Json | None:
+    """Return what a server measured of what it was sent; None where nothing is known of that, or will be."""
+    if row is None or (row["found_at"] is None and row["reason"] is None):
+        return None
+    return {
+        "key": row["run_key"],
+        "raw_file": row["raw_file"],
+        "columns": json.loads(row["columns"]),
+        "action": row["action"],
+        "reason": row["reason"],
+        "hint": row["hint"],
+        "found_at": _utc(row["found_at"]),
+        "marked_at": _utc(row["marked_at"]) if row["action"] else None,
+    }
+
+
+def _happening(row: sqlite3.Row) -> Happening:
+    return Happening(
+        number=row["id"],
+        dataset_id=row["dataset_id"],
+        dataset_name=os.fsdecode(row["name"]),
+        event=row["event"],
+        detail=row["detail"],
+        pack_hint=row["pack_hint"],
+        destination=row["destination"],
+        state=row["state"],
+        hold=HoldKind(row["hold"]) if row["hold"] else None,
+        error=row["error"],
+        hint=row["hint"],
+        run_key=row["run_key"],
+        run_hint=row["run_hint"],
+    )
 
 
 def _source(row: sqlite3.Row) -> Json:

@@ -11,8 +11,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
+from depositd.destinations.base import Destination
 from depositd.engine.delivering import LONGEST_PAUSE_S, Tools, deliver, probe_paused
 from depositd.engine.interrupt import Interrupted
+from depositd.engine.measuring import look
 from depositd.engine.packing import pack_dataset
 from depositd.engine.planning import Plan
 from depositd.errors import JournalError
@@ -98,17 +100,22 @@ class Crew:
                     self._packers.submit(record.id, partial(self._pack, record))
         paused = journal.surroundings.pauses()
         for name in self._plan.config.destinations:
-            pool = self._deliverers[name]
-            if name in paused or not pool.is_free:
-                continue
-            most = MOST_DUE if self._only is not None else 2 * pool.workers
-            for standing in journal.deliveries.due(now, name, most):
-                if not self._is_left_out(standing.delivery.dataset_id):
-                    pool.submit(("delivery", standing.delivery.id), partial(self._deliver, standing))
+            if name not in paused and self._deliverers[name].is_free:
+                self._dispatch_to(name, self._deliverers[name], now)
         for pause in paused.values():
             # a clock that jumped back must not make a pause last
             if not now < pause.next_probe_at < now + LONGEST_PAUSE:
                 self.probe(pause)
+
+    def _dispatch_to(self, name: str, pool: Pool, now: datetime) -> None:
+        known = self._plan.destinations.get(name)
+        if self._only is None and known is not None and known.measures and self._journal.results.is_due(name, now):
+            # first, and one look at a time: a line of uploads must not keep it waiting, nor it the line
+            pool.submit(("results", name), partial(self._look_at_results, known))
+        most = MOST_DUE if self._only is not None else 2 * pool.workers
+        for standing in self._journal.deliveries.due(now, name, most):
+            if not self._is_left_out(standing.delivery.dataset_id):
+                pool.submit(("delivery", standing.delivery.id), partial(self._deliver, standing))
 
     def dispatch_strays(self, now: datetime) -> None:
         """Let those say so whose destination the config has no more; nothing is sent."""
@@ -150,7 +157,7 @@ class Crew:
         if packed.archives:
             sizes = ", ".join(f"{printable(one.name)}: {show_size(one.size_bytes)}" for one in packed.archives)
             log.info("archived", dataset=record.id, name=name, archive=sizes)
-        if packed.why:
+        if packed.why and packed.why != record.pack_error:  # each reason is said once
             log.warning("not archived", dataset=record.id, name=name, reason=packed.why, hint=packed.hint)
         self._wake()
 
@@ -169,6 +176,28 @@ class Crew:
             self._transfer_ended(subject)
         if after is not None:
             self._say(before, after)
+        self._wake()
+
+    def _look_at_results(self, destination: Destination) -> None:
+        subject = f"results of {destination.name}"
+
+        def moved(_done: int, _total: int) -> None:
+            if self._stopping.is_set():
+                raise Interrupted
+            self._heartbeats.beat(subject, DELIVER_BUDGET_S)
+
+        tools = Tools(moved, utc_now, self._random.random(), partial(say_failed, subject), self._paused)
+        self._heartbeats.beat(subject, DELIVER_BUDGET_S)
+        try:
+            noted = look(self._plan, self._journal, destination, tools)
+        except Interrupted:
+            noted = []
+        finally:
+            self._heartbeats.rest(subject)
+        for one in noted:
+            log.warning(
+                f"run {one.event}", dataset=one.dataset_id, to=destination.name, reason=one.sentence, hint=one.hint
+            )
         self._wake()
 
     def _say(self, before: Delivery, after: Delivery) -> None:

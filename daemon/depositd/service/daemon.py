@@ -15,6 +15,7 @@ from depositd.archive import sweep_orphans
 from depositd.config import Config
 from depositd.engine.idle import rest
 from depositd.engine.planning import Plan
+from depositd.engine.results import LONGEST_LOOK_S, want_delivered
 from depositd.engine.retention import remove_expired
 from depositd.errors import ConfigError, JournalError
 from depositd.journal import Journal, Recorded
@@ -22,6 +23,7 @@ from depositd.model import DeliveryState
 from depositd.service.clock import utc_now
 from depositd.service.crew import Crew
 from depositd.service.heartbeats import Heartbeats
+from depositd.service.news import Teller
 from depositd.service.sources import SourceThread, start_sources
 from depositd.systemd import Supervisor, get_logger, register_secret, watchdog_interval_s
 from depositd.units import printable
@@ -65,6 +67,9 @@ class Daemon:
         self._last_status = ""
         self._sources: list[SourceThread] = []
         self._plan = self._plan_of(config)
+        self._teller = Teller(journal)
+        if self._options.only is None:  # somebody who waits for one dataset is told by the command
+            self._teller.follow(config)
         self._crew = Crew(
             self._plan,
             journal,
@@ -146,6 +151,8 @@ class Daemon:
         for name in self.journal.surroundings.pauses():
             # credentials may have been mended meanwhile; if not, it is said once more
             self.journal.surroundings.resume(name)
+        if self._options.only is None:
+            want_delivered(self._plan, self.journal, now)
         removed = sweep_orphans(str(self._plan.config.spool.path), self.journal.datasets.spool_paths())
         if removed:
             log.info("leftovers removed from the spool", files=len(removed))
@@ -170,6 +177,7 @@ class Daemon:
                 self._reload_asked = False
                 self._reload()
             self._try(lambda: self._crew.dispatch(utc_now()))
+            self._try(self._teller.tell)
             if now_s >= next_housekeeping_s:
                 next_housekeeping_s = now_s + HOUSEKEEPING_S
                 self._try(self._keep_house)
@@ -195,6 +203,8 @@ class Daemon:
         self._crew.stop(deadline_s)
         # what was sent and not answered when the time was over is unconfirmed from now on, not from the next start on
         self._try(self._say_unconfirmed)
+        self._try(self._teller.tell)
+        self._teller.stop(max(deadline_s - time.monotonic(), 1.0))
         for source in self._sources:
             source.join(max(deadline_s - time.monotonic(), 0.1))
         log.info("stopped")
@@ -213,6 +223,7 @@ class Daemon:
         try:
             config = self._checked(self._options.reload())
             plan = self._plan_of(config)
+            self._teller.follow(config)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("the new config is refused, the old one stays", problem=problem)
@@ -225,6 +236,7 @@ class Daemon:
             self._crew.follow(plan)
             for name in self.journal.surroundings.pauses():
                 self.journal.surroundings.resume(name)
+            want_delivered(plan, self.journal, utc_now())
             self._start_sources()
             log.info("config reloaded", rules=len(config.rules), destinations=len(config.destinations))
         self._supervisor.notify(ready=True)
@@ -253,6 +265,7 @@ class Daemon:
         polls = [getattr(settings, "poll_every_s", 0.0) for settings in config.destinations.values()]
         longest_s = max([config.retry.longest_s, *(policy.longest_s for policy in policies), *polls])
         self.journal.deliveries.clamp_waits(now, 1.5 * longest_s)
+        self.journal.results.clamp_waits(now, 1.5 * max(longest_s, LONGEST_LOOK_S))
         if self._options.only is None:
             self._crew.dispatch_strays(now)
         for path in remove_expired(self._plan, self.journal, now):

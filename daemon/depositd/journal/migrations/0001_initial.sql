@@ -38,7 +38,8 @@ CREATE TABLE datasets (
 );
 CREATE UNIQUE INDEX datasets_identity ON datasets (format, location, key, generation);
 CREATE INDEX datasets_current ON datasets (root, state) WHERE current = 1;
-CREATE INDEX datasets_state ON datasets (state, completed_at, id);
+CREATE INDEX datasets_state ON datasets (state, completed_at, id, next_pack_at, current);
+CREATE INDEX datasets_waits ON datasets (next_pack_at) WHERE next_pack_at IS NOT NULL;
 
 CREATE TABLE archives (
     dataset_id INTEGER NOT NULL REFERENCES datasets (id),
@@ -74,11 +75,33 @@ CREATE TABLE deliveries (
     operator_values TEXT    NOT NULL DEFAULT '{}', -- release --set, submit --set
     baseline        TEXT    NOT NULL DEFAULT '{}',
     sent_at         TEXT,                          -- a send began and its answer is not known
+    replaces        TEXT,                          -- what the destination deletes first (retry --replace)
     ended_at        TEXT,
     UNIQUE (dataset_id, destination)
 );
 CREATE INDEX deliveries_due ON deliveries (destination, state, ready, next_attempt_at);
-CREATE INDEX deliveries_state ON deliveries (state);
+CREATE INDEX deliveries_state ON deliveries (state, ready, dataset_id);
+CREATE INDEX deliveries_waits ON deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+
+-- What a server measured of what it was sent; a row for each delivery whose results are looked for.
+
+CREATE TABLE results (
+    delivery_id  INTEGER PRIMARY KEY REFERENCES deliveries (id),
+    destination  TEXT    NOT NULL,
+    run_key      TEXT,
+    raw_file     TEXT,
+    columns      TEXT    NOT NULL DEFAULT '{}',    -- JSON: the configured QC columns as the server gave them
+    action       TEXT,                             -- flag or reject, recorded before the server is asked to
+    reason       TEXT,                             -- one sentence: why, or why there is no result yet
+    hint         TEXT,
+    wanted_since TEXT    NOT NULL,
+    found_at     TEXT,
+    marked_at    TEXT,                             -- the server has taken the action, or had another one before
+    ended_at     TEXT,                             -- nothing more is looked for
+    next_look_at TEXT,
+    failures     INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX results_due ON results (destination, next_look_at) WHERE ended_at IS NULL;
 
 CREATE TABLE history (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
