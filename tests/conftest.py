@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+from matrix_support import fault_matrix, recorded
 from mounts_support import why_no_mounts, why_no_watch_limit
 from systemd_support import why_no_systemd
 
@@ -45,6 +46,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
         ran = sum(1 for report in reports if "real_data" in report.keywords and report.when == "call")
         terminalreporter.write_line(f"{ran} real_data tests ran")
+    reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    for line in fault_matrix([value for report in reports for value in recorded(report, "fault matrix")]):
+        terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

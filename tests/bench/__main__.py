@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench import contests, data, idle, judging, live, memory, report, sink, sweeps
+from bench import contests, data, held, idle, judging, live, memory, poll, report, sink, sweeps
 from bench.report import Results
 from depositd.units import parse_size_bytes, show_size
 
@@ -126,6 +126,19 @@ def _idle(options: argparse.Namespace, directory: Path) -> Results:
     return Results(figures=tuple(idle.measure(directory, options.known, options.seconds)))
 
 
+def _held(options: argparse.Namespace, directory: Path) -> Results:
+    _say(f"doing nothing beside {options.held:,} held deliveries for {options.seconds:g} s")
+    figures = held.measure(directory / "ticks", options.held)
+    (directory / "idle").mkdir()
+    figures += idle.measure(directory / "idle", options.held, options.seconds, held=True)
+    return Results(figures=tuple(figures))
+
+
+def _poll(options: argparse.Namespace, directory: Path) -> Results:
+    _say(f"polling {options.submissions:,} submissions")
+    return Results(figures=tuple(poll.measure(directory, options.submissions)))
+
+
 _PARTS: Mapping[str, Callable[[argparse.Namespace, Path], Results]] = {
     "archive": _archive,
     "upload": _upload,
@@ -135,6 +148,8 @@ _PARTS: Mapping[str, Callable[[argparse.Namespace, Path], Results]] = {
     "judge": _judge,
     "live": _live,
     "idle": _idle,
+    "held": _held,
+    "poll": _poll,
 }
 _FRAMES: Mapping[str, Callable[[argparse.Namespace], float]] = {
     "judge": lambda options: options.frames,
@@ -159,6 +174,8 @@ def _options() -> argparse.Namespace:
         ("--files", 200_000, "to sweep"),
         ("--frames", 100_000, "in the series to judge"),
         ("--known", 100_000, "datasets that an idle daemon knows"),
+        ("--held", 10_000, "deliveries that are held"),
+        ("--submissions", 1_000, "to poll"),
         ("--rounds", 5, "that count, in turn"),
     ):
         parser.add_argument(name, type=int, default=number, metavar="N", help=f"{what} (default %(default)s)")

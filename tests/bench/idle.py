@@ -1,4 +1,4 @@
-"""The daemon with nothing to do, beside many datasets that it has delivered long ago."""
+"""The daemon with nothing to do, beside many datasets that it has delivered long ago, or whose deliveries are held."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.figures import Figure
 from depositd.config import Rule
 from depositd.engine.observing import Observer
 from depositd.journal import FILE_NAME, Fact, Journal, PlannedDelivery, Sighting
-from depositd.model import Archive, Member, Packing, VerdictKind
+from depositd.model import Archive, HoldKind, Member, Packing, VerdictKind
 from depositd.states import DeliveryEvent
 from depositd.units import show_size
 from depositd.watch.sweep import Walk
@@ -25,15 +25,18 @@ _LONG_S = 1e6
 _CALMS_DOWN = 1.25
 
 
-def measure(directory: Path, known: int, seconds: float) -> list[Figure]:
-    """Run the daemon for ``seconds`` beside ``known`` delivered datasets in ten sources, all still there."""
+def measure(directory: Path, known: int, seconds: float, *, held: bool = False) -> list[Figure]:
+    """Run the daemon for ``seconds`` beside ``known`` datasets in ten sources, all still there.
+
+    They are delivered, or archived and ``held``.
+    """
     sources = [directory / f"source_{number}" for number in range(SOURCES)]
     for source in sources:
         data.write_tree(source, known // SOURCES, data.FILES_PER_DIRECTORY)
     config = daemons.write_config(directory, sources, format="file")
     with closing(Journal(directory / "state" / FILE_NAME)) as journal:
         for source in sources:
-            _remember(journal, str(source))
+            _remember(journal, str(source), held=held)
     began_s = time.monotonic()
     with daemons.running(config) as daemon:
         ready_s = time.monotonic() - began_s
@@ -45,7 +48,7 @@ def measure(directory: Path, known: int, seconds: float) -> list[Figure]:
         datasets = len(daemon.status()["datasets"])
     found = known // SOURCES * SOURCES
     assert datasets == found, f"the daemon knows {datasets:,} datasets instead of {found:,}"
-    title = f"idle, {SOURCES} sources, {found:,} known datasets"
+    title = f"idle, {SOURCES} sources, {found:,} {'held' if held else 'known'} datasets"
     return [
         Figure(
             f"{title}: share",
@@ -73,8 +76,8 @@ def _share_percent(daemon: daemons.Daemon, seconds: float) -> float:
     return 100 * (daemon.cpu_s() - before_cpu_s) / (time.monotonic() - before_s)
 
 
-def _remember(journal: Journal, root: str) -> None:
-    """Record every dataset below a root as one that was delivered, and whose archive's time is over."""
+def _remember(journal: Journal, root: str, *, held: bool) -> None:
+    """Record every dataset below a root as held, or as one that was delivered and whose archive's time is over."""
     now = datetime.now(UTC)
     with journal.together():
         for sighting in _complete_datasets(root, daemons.parsed_rule(root, format="file"), now):
@@ -82,9 +85,13 @@ def _remember(journal: Journal, root: str) -> None:
             record = journal.datasets.record(sighting, planned, now).record
             archive = _archive(record.id, sighting)
             assert journal.datasets.archived(record.id, sighting.fingerprint, [archive], now)
-            journal.datasets.archive_removed(record.id, archive.path, now)
             (standing,) = journal.deliveries.of_dataset(record.id)
-            journal.deliveries.apply(standing.delivery.id, Fact(DeliveryEvent.DELIVERED), now)
+            if held:
+                fact = Fact(DeliveryEvent.HOLD, "pdb_code is missing", "depositd release --set", hold=HoldKind.METADATA)
+            else:
+                fact = Fact(DeliveryEvent.DELIVERED)
+                journal.datasets.archive_removed(record.id, archive.path, now)
+            journal.deliveries.apply(standing.delivery.id, fact, now)
 
 
 def _complete_datasets(root: str, rule: Rule, now: datetime) -> Iterator[Sighting]:

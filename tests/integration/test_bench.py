@@ -12,6 +12,7 @@ TESTS = Path(__file__).parents[1]
 TINY = (
     *("--size", "1MB", "--upload-size", "1MB", "--rss-size", "3MB", "--files", "150", "--rounds", "1"),
     *("--frames", "60", "--known", "40", "--seconds", "1", "--rate", "60"),
+    *("--held", "40", "--submissions", "5"),
 )
 
 SWEEPS = [
@@ -78,7 +79,9 @@ def test_whatever_is_promised_of_watching_stands_beside_its_target(found):
     for words in (
         *("first sweep: 150 files", "memory above idle", "nothing changed", "whole-frame check", "of them new"),
         *("1 series of 60 frames: missed", "2 series of 30 frames: missed", "the daemon's share", "close to verdict"),
-        *("known datasets: share", "known datasets: memory"),
+        *("known datasets: share", "known datasets: memory", "40 held datasets: share", "40 held datasets: memory"),
+        *("held deliveries: a tick takes", "held deliveries: housekeeping"),
+        *("5 submissions: lists", "5 submissions: other requests", "5 submissions: a round takes"),
     ):
         assert any(words in title for title in promised), words
     for figure in figures.values():
@@ -92,6 +95,13 @@ def test_no_frame_is_missed_and_every_verdict_comes(found):
     for series in ("1 series of 60 frames", "2 series of 30 frames"):
         assert figures[f"{series}: missed"] == 0
         assert 2.0 <= figures[f"{series}: last close to verdict"] < 60.0
+
+
+def test_submissions_are_polled_by_one_list(found):
+    figures = {figure["title"]: figure["value"] for figure in found[2]["figures"]}
+    assert 0 < figures["polling 5 submissions: lists"] <= 1
+    assert figures["polling 5 submissions: other requests"] == 0
+    assert figures["40 held deliveries: a tick"] > 0
 
 
 def test_nothing_is_left_behind(found):

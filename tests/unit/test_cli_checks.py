@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from depositd.cli import checks
 from depositd.cli.checks import Level, credential, gentle, inotify, room, sqlite_version, web
-from depositd.config import SecretSource
+from depositd.config import SecretSource, parse_config
 from depositd.watch.inotify import WatchLimit
 
 
@@ -90,3 +91,14 @@ def test_a_secret_that_only_the_service_has_is_no_problem(source, environ, level
 )
 def test_a_page_that_others_can_reach_is_warned_of(host, level):
     assert web(host, 8471).level is level
+
+
+def test_the_proxy_that_everything_goes_through_is_named():
+    text = """
+state_dir: /s
+destinations: {irrmc: {type: proteindiffraction, url: "https://srv.example/", token: {env: T}, proxy: "http://p:3128"}}
+rules: [{name: r, watch: /w, format: frames, deliver: irrmc}]
+"""
+    settings = parse_config(text, "c.yaml").destinations["irrmc"]
+    found = [one.sentence for one in checks._destination("irrmc", settings, {"T": "token"}, online=False)]
+    assert "everything to https://srv.example/ goes through the proxy http://p:3128" in found

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from depositd import __version__
-from depositd.cli import journal, words
+from depositd.cli import journal, pdi, pqc, words
 from depositd.cli.check import check
 from depositd.cli.demo import demo
 from depositd.cli.options import ConfigOption
 from depositd.cli.run import run
+from depositd.cli.sandbox import SANDBOX_HELP, sandbox
 from depositd.cli.scan import scan
-from depositd.cli.simulate import SIMULATE_HELP, sandbox, simulate
+from depositd.cli.simulate import SIMULATE_HELP, simulate
 from depositd.cli.status import explain, show, status
 from depositd.cli.submit import submit
 
@@ -53,7 +54,11 @@ app.command()(explain)
 for word in words.COMMANDS:
     app.command()(word)
 app.command()(submit)
+app.add_typer(pdi.commands, name="proteindiffraction")
+app.add_typer(pdi.commands, name="pdi", help="The same as proteindiffraction, in short.")
+app.add_typer(pqc.commands, name="proteomicsqc")
+app.add_typer(pqc.commands, name="pqc", help="The same as proteomicsqc, in short.")
 app.add_typer(journal.commands, name="journal")
 app.command(help=SIMULATE_HELP)(simulate)
-app.command()(sandbox)
+app.command(help=SANDBOX_HELP)(sandbox)
 app.command()(demo)

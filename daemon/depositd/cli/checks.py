@@ -15,12 +15,15 @@ from pathlib import Path
 
 from depositd import io_priority
 from depositd.cli import journals
-from depositd.config import AnyDestination, Config, DirectorySettings, SecretSource, ServerSettings
+from depositd.config import AnyDestination, Config, DirectorySettings, NotifyTarget, SecretSource, ServerSettings
 from depositd.engine.gentleness import Gentleness
 from depositd.engine.watching import sources
 from depositd.errors import ConfigError, DepositdError
 from depositd.journal import refuse_network_file_system
+from depositd.notify import INSTALL, is_installed, wrong_with
 from depositd.service.lock import running_pid
+from depositd.service.news import name_of, read_url
+from depositd.systemd import register_secret
 from depositd.units import printable, show_count, show_duration, show_size
 from depositd.watch.inotify import WatchLimit, instance_limit, watch_limit
 from depositd.watch.mounts import WITHOUT_EVENTS, file_system_of, file_systems_below, sends_events
@@ -82,6 +85,8 @@ def all_findings(config: Config, *, online: bool) -> Iterator[Finding]:
     yield _systemd_python()
     for name, settings in config.destinations.items():
         yield from _destination(name, settings, os.environ, online=online)
+    for number, target in enumerate(config.notify):
+        yield from _notify(name_of(number, target), target, os.environ, online=online)
     if config.web is not None:
         yield web(config.web.host, config.web.port)
 
@@ -325,6 +330,8 @@ def _destination(name: str, settings: AnyDestination, environ: Mapping[str, str]
         if settings.ca_file is not None and not os.access(settings.ca_file, os.R_OK):
             readable = False
             yield problem(subject, f"ca_file {settings.ca_file} cannot be read", "name a readable file")
+        if settings.proxy is not None:
+            yield ok(subject, f"everything to {settings.url} goes through the proxy {settings.proxy}")
     if isinstance(settings, DirectorySettings) or (online and readable):
         yield _who_we_are(subject, name, settings)
 
@@ -358,6 +365,21 @@ def _who_we_are(subject: str, name: str, settings: AnyDestination) -> Finding:
         return problem(subject, str(error), error.hint)
     took = time.monotonic() - began_s
     return ok(subject, f"{sentence} (answered in {show_duration(took)})" if took >= 1 else sentence)
+
+
+def _notify(subject: str, target: NotifyTarget, environ: Mapping[str, str], *, online: bool) -> Iterator[Finding]:
+    """Check that somebody can be told; nothing is sent, and the URL is never shown."""
+    if not is_installed():
+        yield problem(subject, "needs Apprise, which is not installed: depositd does not start", INSTALL)
+        return
+    finding = credential(subject, "url", target.url, environ)
+    yield finding
+    if online and finding.level is Level.OK:
+        wrong = wrong_with(read_url(target, environ, register_secret))
+        if wrong is None:
+            yield ok(subject, "Apprise can read the URL; nothing was sent")
+        else:
+            yield problem(subject, wrong, "see https://appriseit.com/services/")
 
 
 def web(host: str, port: int) -> Finding:

@@ -91,7 +91,23 @@ def delivery_lines(
         lines.append(line(printable(delivery["error"]), indent=indent + 4))
     if delivery["hint"]:
         lines.append(line((f"→ {printable(delivery['hint'])}", "bold"), indent=indent + 4))
+    return lines + run_lines(delivery.get("run"), indent + 4)
+
+
+def run_lines(run: Json | None, indent: int) -> list[Line]:
+    """Return what was made of a run that the destination measured, where there is something to be said of it."""
+    if not run or not run["reason"]:
+        return []
+    lines = [line((f"run {run_clause(run)}", "yellow"), indent=indent)]
+    if run["hint"]:
+        lines.append(line((f"→ {printable(run['hint'])}", "bold"), indent=indent))
     return lines
+
+
+def run_clause(run: Json) -> str:
+    """Return ``rf12 rejected by the rule: N_peptides < 500 (412)``."""
+    key = f"{printable(run['key'], 60)} " if run["key"] else ""
+    return key + printable(run["reason"])
 
 
 def transfer_clause(transfer: Json) -> str:

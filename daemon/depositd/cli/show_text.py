@@ -8,6 +8,7 @@ from typing import Any
 
 from depositd.cli.dataset_text import STYLES, Json, ago, delivery_lines, evidence, standing, what
 from depositd.cli.output import Line, line
+from depositd.expression import show_value
 from depositd.units import printable, show_numbers, show_size
 
 
@@ -27,10 +28,26 @@ def show_lines(dataset: Json, now: datetime) -> list[Line]:
         lines += delivery_lines(delivery, now, indent=2, width=width)
         if delivery["remote_id"]:
             lines.append(line(f"known there as {printable(delivery['remote_id'])}", indent=6))
+        if delivery.get("run"):
+            lines += _run_lines(delivery["run"], now)
     if not dataset["deliveries"]:
         lines.append(line("none", indent=2))
     lines += [line(), line(("HISTORY", "bold"))]
     return lines + _history(dataset["history"])
+
+
+def _run_lines(run: Json, now: datetime) -> list[Line]:
+    """Return what the destination measured of what it was sent."""
+    if run["found_at"] is None:
+        return []
+    key = f" {printable(run['key'], 60)}" if run["key"] else ""
+    found = f"run{key} of {printable(run['raw_file'] or '')}, found {ago(run['found_at'], now)}"
+    rows = [(printable(name), show_value(value)) for name, value in run["columns"].items()]
+    width = max((len(name) for name, _value in rows), default=0)
+    return [
+        line(found, indent=6),
+        *(line((f"{name:<{width}}", "bright_black"), f"  {value}", indent=8) for name, value in rows),
+    ]
 
 
 def _facts(dataset: Json, now: datetime) -> list[tuple[str, Any]]:

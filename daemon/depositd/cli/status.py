@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from depositd.cli import journals
+from depositd.cli.held import held_lines, held_table, held_view
 from depositd.cli.options import ConfigOption, JsonOption, load
 from depositd.cli.output import renderable, say, say_json, say_lines
 from depositd.errors import DepositdError
@@ -34,15 +35,28 @@ def status(
     json: JsonOption = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl+C.")] = False,
     everything: Annotated[bool, typer.Option("--all", "-a", help="Also show all that is done.")] = False,
+    held: Annotated[bool, typer.Option("--held", help="Only what is held, and what it misses.")] = False,
+    as_table: Annotated[
+        bool, typer.Option("--csv", help="With --held: a table to be filled in, for release --from.")
+    ] = False,
 ) -> None:
     """Show what was found and sent, what waits, and what needs you."""
-    if watch and (json or not sys.stdout.isatty()):
-        why = "--json is one document" if json else "it refreshes a terminal, and stdout is none"
+    if watch and (json or held or not sys.stdout.isatty()):
+        why = "it refreshes a terminal, and stdout is none" if not (json or held) else "it shows everything, and lasts"
         raise typer.BadParameter(why, param_hint="--watch")
+    if as_table and (json or not held):
+        raise typer.BadParameter("the table is one of what is held (--held --csv, without --json)", param_hint="--csv")
     settings = load(config)
     if json:
         picture = _picture(settings, everything)
-        say_json({**picture.view, "daemon": {"running": picture.pid is not None, "pid": picture.pid or None}})
+        view = held_view(picture.view) if held else picture.view
+        say_json({**view, "daemon": {"running": picture.pid is not None, "pid": picture.pid or None}})
+    elif held:
+        picture = _picture(settings, everything)
+        if as_table:
+            sys.stdout.write(held_table(picture.view))
+        else:
+            say_lines(held_lines(picture.view, picture.now))
     elif watch:
         _watch(settings, everything)
     else:

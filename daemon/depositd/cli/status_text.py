@@ -16,6 +16,7 @@ from depositd.cli.dataset_text import (
     ago,
     delivery_lines,
     evidence,
+    run_clause,
     standing,
     transfer_line,
     what,
@@ -220,8 +221,14 @@ def _done_line(dataset: Json, columns: _Columns) -> Line:
             f"{printable(delivery['destination'])} ",
             (state, STYLES.get(state, "")),
             status,
+            *_run_pieces(delivery.get("run")),
         ]
     return line(*pieces, *_place(dataset, columns), indent=2)
+
+
+def _run_pieces(run: Json | None) -> list[str | tuple[str, str]]:
+    """Return one clause on a run that was flagged or rejected, or that is overdue."""
+    return [", run ", (run_clause(run), "yellow")] if run and run["reason"] else []
 
 
 def _open_lines(picture: Picture, dataset: Json, transfers: Mapping[str, Json], columns: _Columns) -> list[Line]:

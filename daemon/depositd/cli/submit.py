@@ -17,6 +17,7 @@ from depositd.cli import journals
 from depositd.cli.failing import FAILED, INTERRUPTED, NEEDS_OPERATOR
 from depositd.cli.options import ConfigOption, JsonOption, SetOption, assignments, load
 from depositd.cli.output import Advance, progress, say_json, say_lines, tell
+from depositd.cli.plans import planned
 from depositd.model import DeliveryState, Metadata
 from depositd.units import printable
 
@@ -63,14 +64,11 @@ def submit(
 
 
 def _record(config: Config, journal: Journal, path: str, to: str, metadata: Metadata) -> ByHand:
-    from depositd import destinations
     from depositd.engine.by_hand import record_by_hand
-    from depositd.engine.planning import Plan
 
-    reached = {name: destinations.build(name, settings) for name, settings in config.destinations.items()}
-    try:
+    with planned(config) as plan:
         return record_by_hand(
-            Plan(config, reached),
+            plan,
             journal,
             os.path.abspath(path),
             to,
@@ -79,9 +77,6 @@ def _record(config: Config, journal: Journal, path: str, to: str, metadata: Meta
             sleep=time.sleep,
             waiting=lambda sentence: tell(f"waiting: {printable(sentence)}"),
         )
-    finally:
-        for destination in reached.values():
-            destination.close()
 
 
 def _report(journal: Journal, dataset_id: int, delivery_id: int, as_json: bool) -> None:
