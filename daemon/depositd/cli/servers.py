@@ -6,12 +6,11 @@ A password or token is never an argument, for arguments are seen in ``ps`` and k
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal, Never
 from urllib.parse import urlsplit
 
 import typer
@@ -23,9 +22,8 @@ from depositd.units import printable
 
 if TYPE_CHECKING:
     from depositd.config import ProteinDiffractionSettings, ProteomicsQCSettings
-    from depositd.destinations import proteindiffraction, proteomicsqc
+    from depositd.destinations import Reached, proteindiffraction, proteomicsqc
     from depositd.destinations.credentials import Credentials
-    from depositd.rate_limit import RateLimit
 
     Settings = ProteinDiffractionSettings | ProteomicsQCSettings
 
@@ -72,6 +70,13 @@ class Place:
     def poll_s(self) -> float:
         """The longest time between two looks at a submission."""
         return self.settings.poll_every_s if self.settings else 60.0
+
+    @property
+    def reached(self) -> Reached | dict[str, Never]:
+        """How a configured server is reached; the clients' own ways where only the URL was given."""
+        from depositd.destinations import Surroundings, reached
+
+        return reached(self.settings, Surroundings()) if self.settings else {}
 
     @property
     def again(self) -> str:
@@ -191,7 +196,7 @@ def diffraction(place: Place) -> Iterator[proteindiffraction.Client]:
     """Speak to a Protein Diffraction Image Server; errors come with hints for whoever sits there."""
     from depositd.destinations.proteindiffraction import Client
 
-    with hints_by_hand(place), Client(place.url, credentials=place.credentials, **_reached(place)) as client:
+    with hints_by_hand(place), Client(place.url, credentials=place.credentials, **place.reached) as client:
         yield client
 
 
@@ -202,33 +207,9 @@ def quality_control(place: Place) -> Iterator[proteomicsqc.Client]:
 
     with (
         hints_by_hand(place),
-        closing(Client(place.url, credentials=place.credentials, **_reached(place))) as client,
+        closing(Client(place.url, credentials=place.credentials, **place.reached)) as client,
     ):
         yield client
-
-
-class _Reached(TypedDict, total=False):
-    """How a server is reached, as both clients take it."""
-
-    ca_file: str | None
-    insecure_http: bool
-    proxy: str | None
-    rate_limit: RateLimit | None
-
-
-def _reached(place: Place) -> _Reached:
-    from depositd.rate_limit import RateLimit
-
-    settings = place.settings
-    if settings is None:
-        return {}
-    rate = settings.rate_limit_bytes_per_s
-    return {
-        "ca_file": os.fspath(settings.ca_file) if settings.ca_file else None,
-        "insecure_http": settings.insecure_http,
-        "proxy": settings.proxy,
-        "rate_limit": RateLimit(rate, clock=time.monotonic, sleep=time.sleep) if rate else None,
-    }
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from depositd.destinations.base import Destination
 from depositd.destinations.directory import DirectoryDestination
@@ -43,31 +43,36 @@ class Surroundings:
         return RateLimit(rate_bytes_per_s, clock=self.clock, sleep=self.sleep) if rate_bytes_per_s else None
 
 
+class Reached(TypedDict):
+    """How a configured server is reached, as both clients take it; who we are there is a word of its own."""
+
+    ca_file: str | None
+    insecure_http: bool
+    proxy: str | None
+    rate_limit: RateLimit | None
+    now: Callable[[], datetime]
+    on_secret: Callable[[str], None] | None
+
+
+def reached(settings: ServerSettings, around: Surroundings) -> Reached:
+    """Return how a server is reached."""
+    return {
+        "ca_file": os.fspath(settings.ca_file) if settings.ca_file else None,
+        "insecure_http": settings.insecure_http,
+        "proxy": settings.proxy,
+        "rate_limit": around.rate_limit(settings.rate_limit_bytes_per_s),
+        "now": around.now,
+        "on_secret": around.on_secret,
+    }
+
+
 def _proteindiffraction(name: str, settings: ProteinDiffractionSettings, around: Surroundings) -> Destination:
-    client = ProteinDiffractionClient(
-        settings.url,
-        credentials=settings.credentials,
-        ca_file=_ca_file(settings),
-        insecure_http=settings.insecure_http,
-        proxy=settings.proxy,
-        rate_limit=around.rate_limit(settings.rate_limit_bytes_per_s),
-        now=around.now,
-        on_secret=around.on_secret,
-    )
+    client = ProteinDiffractionClient(settings.url, credentials=settings.credentials, **reached(settings, around))
     return ProteinDiffraction(name, client, existing=settings.existing, poll_every_s=settings.poll_every_s)
 
 
 def _proteomicsqc(name: str, settings: ProteomicsQCSettings, around: Surroundings) -> Destination:
-    client = ProteomicsQCClient(
-        settings.url,
-        credentials=settings.credentials,
-        ca_file=_ca_file(settings),
-        insecure_http=settings.insecure_http,
-        proxy=settings.proxy,
-        rate_limit=around.rate_limit(settings.rate_limit_bytes_per_s),
-        now=around.now,
-        on_secret=around.on_secret,
-    )
+    client = ProteomicsQCClient(settings.url, credentials=settings.credentials, **reached(settings, around))
     return ProteomicsQC(
         name,
         client,
@@ -82,10 +87,6 @@ def _proteomicsqc(name: str, settings: ProteomicsQCSettings, around: Surrounding
 
 def _directory(name: str, settings: DirectorySettings, around: Surroundings) -> Destination:
     return DirectoryDestination(name, settings.path, rate_limit=around.rate_limit(settings.rate_limit_bytes_per_s))
-
-
-def _ca_file(settings: ServerSettings) -> str | None:
-    return os.fspath(settings.ca_file) if settings.ca_file else None
 
 
 DESTINATIONS: Mapping[str, Callable[[str, Any, Surroundings], Destination]] = {
