@@ -327,8 +327,9 @@ class Delivery:
 
     ``baseline`` is what the destination knew before the last send began (adapter's own JSON);
     ``sent_at`` is when that send began, None when its answer is known.  ``released`` is the
-    operator's "yes, send it"; ``values`` are those given with ``release --set``.  ``replaces`` is what the destination
-    has to delete before it is sent anything (``retry --replace``).
+    sentence of the destination's own hold to which the operator said "send it all the same"; ``values`` are
+    those given with ``release --set``.  ``replaces`` is what the destination has to delete before it is sent
+    anything (``retry --replace``).
     """
 
     id: int
@@ -343,7 +344,7 @@ class Delivery:
     error: str | None = None
     hint: str | None = None
     hold: HoldKind | None = None
-    released: bool = False
+    released: str | None = None
     values: Metadata = field(default_factory=dict)
     baseline: Mapping[str, Any] = field(default_factory=dict)
     sent_at: datetime | None = None

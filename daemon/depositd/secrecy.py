@@ -50,7 +50,8 @@ def spellings(secret: str) -> frozenset[str]:
     """Return a secret as it is, in a URL or a form, in JSON, in HTML, and as Python shows it."""
     octets = os.fsencode(secret) if _has_surrogates(secret) else secret.encode()
     return frozenset(
-        {
+        spelling
+        for spelling in {
             secret,
             " ".join(secret.split()),
             json.dumps(secret)[1:-1],
@@ -61,6 +62,7 @@ def spellings(secret: str) -> frozenset[str]:
             urllib.parse.quote(octets),
             urllib.parse.quote_plus(octets),
         }
+        if len(spelling) >= SHORTEST_SECRET
     )
 
 

@@ -795,7 +795,7 @@ class TestProteinDiffraction:
         assert driver.delivery.hold is HoldKind.SERVER
         assert place.sandbox.submissions == ()
         state = next_delivery_state(driver.delivery.state, DeliveryEvent.WORD_RELEASE)
-        driver.delivery = replace(driver.delivery, state=state, released=True, hold=None)
+        driver.delivery = replace(driver.delivery, state=state, released=driver.delivery.error, hold=None)
         assert driver.run() is DeliveryState.DELIVERED
         assert len(place.things()) == 1
 
@@ -939,7 +939,9 @@ class TestProteomics:
         opened.driver(place).run()
         place.clock.advance(10)
         driver = opened.driver(place)
-        driver.delivery = replace(driver.delivery, released=True)
+        driver.run()
+        state = next_delivery_state(driver.delivery.state, DeliveryEvent.WORD_RELEASE)
+        driver.delivery = replace(driver.delivery, state=state, released=driver.delivery.error, hold=None)
         driver.run()
 
         assert (driver.delivery.state, driver.delivery.hold) == (DeliveryState.HELD, HoldKind.UNCONFIRMED)

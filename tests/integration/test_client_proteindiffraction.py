@@ -464,7 +464,7 @@ def test_another_pdb_id_is_held_until_somebody_says_which(code, archive, clock):
         # it is a fact of the upload: whoever asks again without a yes is told again
         again, outcomes = run(destination, held, archive, {"pdb_code": "1abc"}, clock)
         assert outcomes[-1].event is DeliveryEvent.HOLD
-        released = replace(again, state=DeliveryState.WAITING, released=True)
+        released = replace(again, state=DeliveryState.WAITING, released=outcomes[-1].reason)
         _, outcomes = run(destination, released, archive, {"pdb_code": code}, clock)
         destination.close()
 

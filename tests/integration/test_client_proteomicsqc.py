@@ -299,7 +299,7 @@ ANSWERS: Mapping[str, Said | str] = {
 
 
 def meaning(endpoint: str, answer: str) -> type[RemoteError]:
-    """Return what an answer means at an endpoint, as servers.md and the layers' table of meanings have it."""
+    """Return what an answer means at an endpoint, as the server behaves and the table of meanings has it."""
     if answer.startswith(("401", "403")):
         return AuthError
     if answer == "429":
@@ -307,6 +307,8 @@ def meaning(endpoint: str, answer: str) -> type[RemoteError]:
     if not answer.startswith("4"):
         return Unconfirmed if endpoint == "upload" else Unavailable
     if endpoint == "projects" or (ENDPOINTS[endpoint].is_list and answer not in ("400", "404")):
+        return Unavailable
+    if (endpoint, answer) == ("upload", "404"):
         return Unavailable
     return {"404": NotFound, "409": RemoteError}.get(answer, Rejected)
 

@@ -1,11 +1,13 @@
 """Metadata in time: the table of what becomes known months later, and the words that replace what was refused."""
 
+import os
 from datetime import timedelta
 
 import pytest
 from engine_support import (
     NOW,
     FakeDestination,
+    an_archive,
     archived,
     changed,
     config_of,
@@ -13,6 +15,7 @@ from engine_support import (
     history,
     plan_of,
     record,
+    sighting,
     tools_of,
 )
 from format_files import stat_of
@@ -22,10 +25,10 @@ from depositd.destinations.base import Outcome
 from depositd.engine.delivering import deliver
 from depositd.engine.deposits import WrongTable, apply_table, read_table, summary
 from depositd.engine.planning import Plan, hold_waiting
-from depositd.engine.words import NoSuchDelivery, WrongValues, release, replace
+from depositd.engine.words import NoSuchDelivery, WrongValues, release, replace_refused
 from depositd.errors import Conflict, Unavailable
-from depositd.journal import Fact, Journal
-from depositd.model import DeliveryState, HoldKind, VerdictKind
+from depositd.journal import Fact, Journal, PlannedDelivery
+from depositd.model import DatasetState, DeliveryState, HoldKind, VerdictKind
 from depositd.states import DeliveryEvent
 
 IRRMC = "irrmc: {type: proteindiffraction, url: 'http://127.0.0.1:9/api/v1/', token: {env: T}}"
@@ -170,12 +173,50 @@ def test_a_release_that_still_misses_something_is_held_again_at_once(plan, journ
     assert after.state is DeliveryState.WAITING
 
 
+def test_a_release_that_does_not_free_approves_nothing(tmp_path, journal):
+    """Months later a sidecar completes the metadata: what was never approved must ask."""
+    rule = "{name: r, watch: /data, format: frames, deliver: [{to: irrmc, approve: manual}]}"
+    config = config_of(tmp_path, rule, IRRMC)
+    reached = {name: destinations.build(name, settings) for name, settings in config.destinations.items()}
+    plan = Plan(config, reached)
+    one = record(journal, frames(), VerdictKind.COMPLETE, "irrmc:manual")
+    hold_waiting(plan, journal, one, NOW)
+    apply_table(plan, journal, read_table(b"dataset,project_authors\n1,Smith J.\n"), NOW)
+    release(plan, journal, 1, None, {"project_title": "Lysozyme at 100 K"}, NOW)
+    assert delivery(journal, 1).state is DeliveryState.HELD
+    assert journal.deliveries.of_dataset(1)[0].consents == frozenset()
+    (after,) = release(plan, journal, 1, None, {"pdb_code": "1ABC"}, NOW).followed
+    assert after.state is DeliveryState.WAITING
+    assert HoldKind.APPROVAL in journal.deliveries.of_dataset(1)[0].consents
+    for destination in reached.values():
+        destination.close()
+
+
+def test_a_table_reaches_what_is_uploaded_and_not_yet_submitted(plan, journal):
+    archived(journal, frames(), "irrmc")
+    journal.deliveries.apply(1, Fact(DeliveryEvent.UPLOADED, remote_id="t"), NOW)
+    applied = apply_table(plan, journal, read_table(b"dataset,project_title\n1,Lysozyme at 100 K\n"), NOW)
+    assert delivery(journal, 1).values == {"project_title": "Lysozyme at 100 K"}
+    assert (len(applied.freed), applied.settled) == (1, 0)
+
+
 # replacing what the server refused
 
 
-def refused(journal, remote="token-1"):
+@pytest.fixture
+def spool(tmp_path):
+    path = tmp_path / "lyso_1.tar.zst"
+    path.write_bytes(bytes(an_archive().size_bytes))
+    return str(path)
+
+
+def archive_it(journal, one, path="/spool/second.tar.zst"):
+    assert journal.datasets.archived(one.id, one.fingerprint, [an_archive(path, "d" * 64)], NOW)
+
+
+def refused(journal, spool="/spool/lyso_1.tar.zst", remote="token-1"):
     """Record an archived dataset whose submission was refused."""
-    one = archived(journal)
+    one = archived(journal, path=spool)
     fact = Fact(DeliveryEvent.FAILED, "error_no_data", "delete it", remote_id=remote, remote_status="error_no_data")
     journal.deliveries.apply(delivery(journal, one.id).id, fact, NOW)
     return one
@@ -187,9 +228,9 @@ def step(tmp_path, journal, destination, dataset_id):
     return deliver(plan, journal, standing, tools_of(lambda: NOW))
 
 
-def test_what_was_refused_is_deleted_before_its_correction_is_sent(tmp_path, journal):
-    refused(journal)
-    (after,) = replace(journal, 1, None, NOW).followed
+def test_what_was_refused_is_deleted_before_its_correction_is_sent(tmp_path, journal, spool):
+    refused(journal, spool)
+    (after,) = replace_refused(journal, 1, None, NOW).followed
     assert (after.state, after.replaces) == (DeliveryState.WAITING, "token-1")
     one = FakeDestination()
     after = step(tmp_path, journal, one, 1)
@@ -206,9 +247,9 @@ def test_what_was_refused_is_deleted_before_its_correction_is_sent(tmp_path, jou
     assert one.removed == ["token-1"]
 
 
-def test_a_deletion_that_fails_is_tried_again_and_nothing_is_sent_meanwhile(tmp_path, journal):
-    refused(journal)
-    replace(journal, 1, None, NOW)
+def test_a_deletion_that_fails_is_tried_again_and_nothing_is_sent_meanwhile(tmp_path, journal, spool):
+    refused(journal, spool)
+    replace_refused(journal, 1, None, NOW)
     one = FakeDestination()
     one.remove_says = Unavailable("away")
     after = step(tmp_path, journal, one, 1)
@@ -225,7 +266,7 @@ def test_a_corrected_dataset_takes_the_place_of_its_earlier_generation(tmp_path,
     more = changed(frames(), *frames().files, stat_of("run/lyso_1_00004.cbf", 100))
     second = record(journal, more, VerdictKind.COMPLETE, "one:manual")
     assert (first.id, second.id, second.generation) == (1, 2, 2)
-    (after,) = replace(journal, 1, None, NOW).followed
+    (after,) = replace_refused(journal, 1, None, NOW).followed
     assert (after.dataset_id, after.state, after.replaces) == (2, DeliveryState.WAITING, "token-1")
     assert after.values == {"pdb_code": "1ABC"}
     assert delivery(journal, 1).state is DeliveryState.SKIPPED
@@ -236,19 +277,19 @@ def test_the_number_of_the_correction_does_as_well(journal):
     refused(journal)
     more = changed(frames(), *frames().files, stat_of("run/lyso_1_00004.cbf", 100))
     record(journal, more, VerdictKind.COMPLETE, "one:manual")
-    (after,) = replace(journal, 2, None, NOW).followed
+    (after,) = replace_refused(journal, 2, None, NOW).followed
     assert (after.dataset_id, after.replaces) == (2, "token-1")
 
 
 def test_there_is_nothing_to_replace_where_nothing_was_refused(journal):
     archived(journal)
-    (no,) = replace(journal, 1, None, NOW).refused
+    (no,) = replace_refused(journal, 1, None, NOW).refused
     assert "there is nothing to replace" in str(no)
     journal.deliveries.apply(1, Fact(DeliveryEvent.SUBMITTED, remote_id="t"), NOW)
-    (no,) = replace(journal, 1, None, NOW).refused
+    (no,) = replace_refused(journal, 1, None, NOW).refused
     assert "is submitted" in str(no)
     with pytest.raises(NoSuchDelivery):
-        replace(journal, 7, None, NOW)
+        replace_refused(journal, 7, None, NOW)
 
 
 def test_a_correction_that_is_there_already_is_not_sent_twice(journal):
@@ -256,26 +297,54 @@ def test_a_correction_that_is_there_already_is_not_sent_twice(journal):
     more = changed(frames(), *frames().files, stat_of("run/lyso_1_00004.cbf", 100))
     archived(journal, more)
     journal.deliveries.apply(2, Fact(DeliveryEvent.DELIVERED, remote_id="token-2"), NOW)
-    (no,) = replace(journal, 1, None, NOW).refused
+    (no,) = replace_refused(journal, 1, None, NOW).refused
     assert "is delivered there already" in str(no)
     assert delivery(journal, 1).state is DeliveryState.FAILED
 
 
-def test_a_plain_retry_after_a_refused_deletion_sends_without_deleting(tmp_path, journal):
-    refused(journal)
-    replace(journal, 1, None, NOW)
+def test_a_plain_retry_after_a_refused_deletion_sends_without_deleting(tmp_path, journal, spool):
+    refused(journal, spool)
+    replace_refused(journal, 1, None, NOW)
     one = FakeDestination()
     one.remove_says = Conflict("published is not deletable")
     assert step(tmp_path, journal, one, 1).state is DeliveryState.FAILED
     assert journal.deliveries.word(1, DeliveryEvent.WORD_RETRY, {}, NOW).replaces is None
 
 
-@pytest.mark.parametrize("word", ["skip", "release"])
-def test_a_plain_word_afterwards_deletes_nothing(journal, word):
+def test_what_is_to_be_replaced_is_remembered_until_it_is_or_is_left(journal):
     refused(journal)
-    replace(journal, 1, None, NOW)
-    event = {"skip": DeliveryEvent.WORD_SKIP, "release": DeliveryEvent.WORD_RELEASE}[word]
-    assert journal.deliveries.word(1, event, {}, NOW).replaces is None
+    replace_refused(journal, 1, None, NOW)
+    for event in (DeliveryEvent.WORD_RELEASE, DeliveryEvent.WORD_RETRY, DeliveryEvent.WORD_HOLD):
+        assert journal.deliveries.word(1, event, {}, NOW).replaces == "token-1"
+    assert journal.deliveries.word(1, DeliveryEvent.WORD_SKIP, {}, NOW).replaces is None
+
+
+def test_a_correction_that_is_corrected_once_more_replaces_what_was_refused(journal):
+    refused(journal)
+    journal.deliveries.set_values(1, {"pdb_code": "1ABC"}, NOW)
+    files = list(frames().files)
+    for number in (4, 5):
+        files.append(stat_of(f"run/lyso_1_{number:05}.cbf", 100))
+        recorded = journal.datasets.record(sighting(changed(frames(), *files)), [PlannedDelivery("one", "manual")], NOW)
+        if number == 4:
+            archive_it(journal, recorded.record)
+            replace_refused(journal, 1, None, NOW)
+    journal.deliveries.set_aside_superseded(NOW)
+    assert delivery(journal, 2).state is DeliveryState.SKIPPED
+    newest = delivery(journal, 3)
+    assert (newest.replaces, newest.values) == ("token-1", {"pdb_code": "1ABC"})
+    # what was said of the second generation is no approval of the third
+    assert journal.deliveries.of_dataset(3)[0].consents == frozenset()
+
+
+def test_nothing_is_deleted_where_there_is_nothing_to_send_in_its_place(tmp_path, journal, spool):
+    refused(journal, spool)
+    replace_refused(journal, 1, None, NOW)
+    os.unlink(journal.datasets.archive(1).path)
+    one = FakeDestination()
+    after = step(tmp_path, journal, one, 1)
+    assert (one.removed, after.state, after.replaces) == ([], DeliveryState.WAITING, "token-1")
+    assert journal.datasets.get(1).state is DatasetState.COMPLETE
 
 
 # two names of one place

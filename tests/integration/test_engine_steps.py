@@ -415,7 +415,7 @@ def test_what_the_server_wants_confirmed_is_held_and_goes_on_after_a_release(ben
     assert (held.state, held.hold, held.error, held.sent_at) == (S.HELD, H.SERVER, "1ABC has data already", None)
     b.speak("release")
     assert b.step().state is S.DELIVERED
-    assert (seen[0].released, seen[0].remote_id) == (True, "token")
+    assert (seen[0].released, seen[0].remote_id) == ("1ABC has data already", "token")
 
 
 def test_missing_metadata_holds_with_the_keys_named_and_values_free_it(bench):

@@ -172,7 +172,7 @@ def test_an_archive_without_images_is_replaced_by_a_corrected_one(site, by):
     s.clock.advance(2 * HOUR_S)
     second = s.submit(run, "irrmc")
     if by == "engine":
-        spoken = words.replace(depot.journal, second, None, s.clock())
+        spoken = words.replace_refused(depot.journal, second, None, s.clock())
         assert [one.dataset_id for one in spoken.followed] == [second], spoken.refused
     else:
         command = s.command("retry", str(first), "--replace")
@@ -196,7 +196,7 @@ def test_a_replacement_whose_deletion_is_in_doubt_is_made_once(site, kind):
     assert depot.delivery(number).state is S.FAILED
     (old,) = s.box.uploads
     s.box.fault(f"/api/v1/submissions/{old.token}/", kind, method="DELETE")
-    assert words.replace(depot.journal, number, None, s.clock()).followed
+    assert words.replace_refused(depot.journal, number, None, s.clock()).followed
     depot.run()
 
     assert depot.delivery(number).state is S.DELIVERED
@@ -316,6 +316,26 @@ def test_a_server_that_is_away_for_six_hours_is_waited_for_and_others_go_on(site
     }
     assert (s.clock() - back).total_seconds() < 1.5 * HOUR_S
     assert (len(s.box.submissions), len(s.box.runs)) == (5, 5)
+
+
+def test_a_list_that_lags_behind_a_lost_answer_makes_no_second_dataset_and_retry_adopts_the_first(site):
+    s = site()
+    depot = s.opens(s.irrmc())
+    s.box.fault("/api/v1/upload/", "commit-then-drop")
+    s.box.fault("/api/v1/submissions/", "stale-list", times=None, delay_s=HOUR_S)
+    number = depot.dataset("lyso_1", b"1", "irrmc")
+    depot.run()
+    # the server knows the hash and does not list it: whose it is, only somebody who looks later can say
+    told = depot.delivery(number)
+    assert told.state is S.FAILED
+    assert f"depositd retry {number} looks again" in told.hint
+    assert len(s.box.uploads) == 1
+
+    s.clock.advance(2 * HOUR_S)
+    assert words.speak(depot.journal, "retry", number, None, {}, s.clock()).followed
+    depot.run()
+    assert depot.delivery(number).state is S.DELIVERED
+    assert (len(s.box.submissions), s.asked(UPLOAD)) == (1, 2)
 
 
 # the same thing twice

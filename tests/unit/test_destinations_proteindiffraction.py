@@ -414,7 +414,11 @@ def test_missing_metadata_is_held_before_gigabytes_are_sent(archive):
 # --- an entry that has data already ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("released", [False, True])
+YES = "qc.example found PDB ID 2XYZ in it, and our pdb_code is 1ABC, and has a dataset for 1ABC already; ours is …"
+"""The sentence of a hold that the operator released."""
+
+
+@pytest.mark.parametrize("released", [None, "the config has no destination irrmc any more", YES])
 def test_an_existing_entry_is_held_after_the_upload(released, archive):
     """A release that came before the upload approved the sending, not a second dataset for the entry."""
     server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded(is_pdb_exists=True))
@@ -430,9 +434,13 @@ def test_an_existing_entry_goes_on_where_the_rule_says_so(archive):
 
 
 def test_an_existing_entry_goes_on_once_released(archive):
-    server = FakeServer().on(LIST, Reply(200, [submission(is_pdb_exists=True)]))
+    there = submission(pdbid="1ABC", is_pdb_exists=True)
+    server = FakeServer().on(LIST, Reply(200, [there]))
     server.on(SUBMIT, Reply(200, {"status": "submitted", "token": "tok1"}))
-    outcome = step(server, archive, released=True, remote_id="tok1")
+    adopted = step(server, archive, released=YES, remote_id="tok1")
+    assert (adopted.event, adopted.remote_id) == (DeliveryEvent.UPLOADED, "tok1")
+    server.on(ONE, Reply(200, there))
+    outcome = step(server, archive, DeliveryState.UPLOADED, released=YES, remote_id="tok1")
     assert (outcome.event, outcome.remote_id) == (DeliveryEvent.SUBMITTED, "tok1")
 
 
@@ -444,7 +452,7 @@ def test_an_existing_entry_goes_on_once_released(archive):
     ],
 )
 def test_an_adopted_upload_of_an_existing_entry_is_held(listed, archive):
-    outcome = step(FakeServer().on(LIST, Reply(200, listed)), archive, DeliveryState.UNCONFIRMED, released=True)
+    outcome = step(FakeServer().on(LIST, Reply(200, listed)), archive, DeliveryState.UNCONFIRMED, released=YES)
     assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.SERVER)
 
 
@@ -469,7 +477,7 @@ def ways_to_submit(found, archive, **more):
     yield "uploaded", known, step(known, archive, DeliveryState.UPLOADED, **{**more, "remote_id": "tok1"})
 
 
-@pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize("released", [None, "has a dataset for 2xyz already"])
 @pytest.mark.parametrize("existing", ["hold", "submit"])
 def test_another_pdb_id_is_held_on_every_way_with_both_shown(existing, released, archive):
     """A release that came before the finding is none of it."""
@@ -502,27 +510,52 @@ def test_both_findings_are_one_hold_with_both_in_the_sentence(flag, archive):
         assert "our pdb_code is 1ABC, and has a dataset for 2XYZ already" in outcome.reason
 
 
-@pytest.mark.parametrize("metadata", [METADATA, {"pdb_code": "2xyz"}, {"pdb_code": "3AAA"}])
-def test_a_release_submits_with_our_code_or_with_the_one_that_was_set(metadata, archive):
-    server = FakeServer().on(LIST, Reply(200, [submission(**OTHER_ID, is_pdb_exists=True)])).on(SUBMIT, SUBMITS)
-    outcome = step(server, archive, metadata=metadata, released=True, remote_id="tok1")
+def released_from(found, archive):
+    """Return the sentence with which an upload is held for what was found in it."""
+    server = FakeServer().on(ONE, Reply(200, submission(**found)))
+    held = step(server, archive, DeliveryState.UPLOADED, remote_id="tok1")
+    assert held.event is DeliveryEvent.HOLD
+    return held.reason
+
+
+@pytest.mark.parametrize("metadata", [METADATA, {"pdb_code": "2xyz"}])
+def test_a_release_submits_with_our_code_or_with_the_one_that_was_shown(metadata, archive):
+    found = {**OTHER_ID, "is_pdb_exists": True}
+    server = FakeServer().on(ONE, Reply(200, submission(**found))).on(SUBMIT, SUBMITS)
+    yes = released_from(found, archive)
+    outcome = step(server, archive, DeliveryState.UPLOADED, metadata=metadata, released=yes, remote_id="tok1")
     assert outcome.event is DeliveryEvent.SUBMITTED
     assert server.last(SUBMIT).json["pdb_code"] == metadata["pdb_code"].upper()
 
 
+def test_a_yes_to_one_finding_is_none_to_another(archive):
+    """A code that is mistyped with the release contradicts the server in a way that nobody has seen."""
+    yes = released_from({"pdbid": "1ABC", "is_pdb_exists": True}, archive)
+    server = FakeServer().on(ONE, Reply(200, submission(pdbid="1ABC", is_pdb_exists=True)))
+    mistyped = {"pdb_code": "2XYZ"}
+    outcome = step(server, archive, DeliveryState.UPLOADED, metadata=mistyped, released=yes, remote_id="tok1")
+    assert outcome.event is DeliveryEvent.HOLD
+    assert "found PDB ID 1ABC in it, and our pdb_code is 2XYZ;" in outcome.reason
+    assert "has a dataset" not in outcome.reason
+    assert server.count(SUBMIT) == 0
+
+
 def test_a_release_is_good_for_the_upload_that_was_held_and_for_no_other(archive):
+    yes = released_from(OTHER_ID, archive)
     server = FakeServer().on(LIST, Reply(200, [submission(**OTHER_ID)]))
-    assert step(server, archive, released=True, remote_id="another").event is DeliveryEvent.HOLD
+    assert step(server, archive, released=yes, remote_id="another").event is DeliveryEvent.HOLD
     server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, uploaded(**OTHER_ID))
-    assert step(server, archive, released=True, remote_id="deleted-since").event is DeliveryEvent.HOLD
+    assert step(server, archive, released=yes, remote_id="deleted-since").event is DeliveryEvent.HOLD
 
 
 def test_a_released_upload_whose_submission_is_not_answered_is_asked_for_again(archive):
     there = submission(**OTHER_ID)
-    server = FakeServer().on(LIST, Reply(200, [there]), Reply(200, [{**there, "status": "pending"}])).on(SUBMIT, lost())
+    yes = released_from(OTHER_ID, archive)
+    server = FakeServer().on(ONE, Reply(200, there), Reply(200, {**there, "status": "pending"})).on(SUBMIT, lost())
     with pytest.raises(Unavailable):
-        step(server, archive, released=True, remote_id="tok1")
-    assert step(server, archive, released=True, remote_id="tok1").remote_status == "pending"
+        step(server, archive, DeliveryState.UPLOADED, released=yes, remote_id="tok1")
+    again = step(server, archive, DeliveryState.UPLOADED, released=yes, remote_id="tok1")
+    assert again.remote_status == "pending"
     assert server.count(SUBMIT) == 1
 
 

@@ -558,7 +558,9 @@ def test_an_older_server_is_not_sent_a_name_that_it_has(qc, page, archive):
 
 def test_an_older_server_is_sent_a_name_that_it_has_on_the_operators_word(archive):
     server = older(UNKEYED, rows(KEPT))
-    outcome = step(server, archive, via=by_password(server), config=OLDER, released=True)
+    held = step(server, archive, via=by_password(server), config=OLDER, released="another hold")
+    assert held.event is DeliveryEvent.HOLD
+    outcome = step(server, archive, via=by_password(server), config=OLDER, released=held.reason)
     assert outcome.event is DeliveryEvent.DELIVERED
 
 

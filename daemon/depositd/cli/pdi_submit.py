@@ -66,8 +66,9 @@ def refuse_unknown_equipment(client: Client, metadata: Metadata) -> None:
 
 
 def _usage_error(problems: list[Problem]) -> typer.BadParameter:
-    told = (f"{one.where}: {one.what}" + (f" ({one.hint})" if one.hint else "") for one in problems)
-    return typer.BadParameter("; ".join(told), param_hint="--set")
+    from depositd.engine.values import sentence
+
+    return typer.BadParameter(sentence(problems), param_hint="--set")
 
 
 # --- upload -----------------------------------------------------------------------------------------------------------
@@ -110,7 +111,9 @@ def _both_md5(path: str) -> set[str]:
 
 
 def _same(submissions: list[Submission], hashes: set[str]) -> Submission | None:
-    return next((one for one in submissions if one.md5hash in hashes), None)
+    from depositd.destinations.proteindiffraction.records import with_content
+
+    return with_content(submissions, *hashes)
 
 
 def _adopted(there: Submission) -> Submission:
@@ -211,20 +214,11 @@ def submit_token(
     code = str(metadata.get("pdb_code", "")).upper()
     if found.status == UPLOADED and found.pdbid and code and code != found.pdbid.strip().upper():
         tell(f"warning: the server found PDB ID {printable(found.pdbid, 40)} in it; it is submitted as {code}")
-    # waiting with its own token and released: the way that an upload goes on which was held for what was found in it
-    asked_for = found.status == UPLOADED and found.md5hash is not None
-    delivery = Delivery(
-        0,
-        0,
-        place.name or place.host,
-        DeliveryState.WAITING if asked_for else DeliveryState.UPLOADED,
-        remote_id=found.token,
-        remote_status=found.status,
-        released=True,
-    )
+    name = place.name or place.host
+    delivery = Delivery(0, 0, name, DeliveryState.UPLOADED, remote_id=found.token, remote_status=found.status)
     md5 = found.md5hash or ""
     archive = Archive("", "", Packing.ARCHIVE, 0, md5=md5, inner_md5=md5, sha256="")
-    return _deliver(client, place, delivery, archive, metadata, until, watch)
+    return _deliver(client, place, delivery, archive, metadata, until, watch, submit_anything=True)
 
 
 def held_for(problems: list[Problem], place: Place) -> Delivery:
@@ -277,6 +271,8 @@ def _deliver(
     metadata: Metadata,
     until: frozenset[DeliveryState],
     watch: Watch,
+    *,
+    submit_anything: bool = False,
 ) -> Delivery:
     from depositd.destinations.proteindiffraction import ProteinDiffraction
     from depositd.engine.unrecorded import Patience, Tools, deliver_unrecorded
@@ -285,7 +281,8 @@ def _deliver(
     destination = ProteinDiffraction(
         delivery.destination,
         client,
-        existing="submit" if delivery.released else existing,
+        existing=existing,
+        submit_anything=submit_anything,
         # one delivery shares its looks with no other: patience says how often
         poll_every_s=1.0,
     )

@@ -53,7 +53,7 @@ def retry(
     """Try deliveries again at once, failed ones as well."""
     from depositd.engine import words
 
-    _command("retry", ids, config, to, json, words.replace if replace else _plain("retry"))
+    _command("retry", ids, config, to, json, words.replace_refused if replace else _plain("retry"))
 
 
 def hold(ids: Ids, config: ConfigOption = None, to: ToOption = None, json: JsonOption = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -169,7 +170,7 @@ def _step(
     values = resolved_metadata(plan, record, standing).values
     report = StepReport(plan, journal, standing, archive, tools)
     try:
-        outcome = _removed(destination, delivery) or destination.step(delivery, archive, values, report)
+        outcome = _removed(destination, delivery, archive) or destination.step(delivery, archive, values, report)
         return fact_of_outcome(outcome, delivery, tools.clock())
     except Interrupted as interrupted:
         if not interrupted.why:
@@ -191,10 +192,15 @@ def _step(
         return fact_of_error(_classified(error, report, tools), delivery, policy, tools.clock(), tools.chance)
 
 
-def _removed(destination: Destination, delivery: Delivery) -> Outcome | None:
-    """Delete what stands in the way of a corrected archive; taken twice it changes nothing, for it is gone already."""
+def _removed(destination: Destination, delivery: Delivery, archive: Archive) -> Outcome | None:
+    """Delete what stands in the way of a corrected archive; taken twice it changes nothing, for it is gone already.
+
+    Raises ArchiveInvalid or FileNotFoundError, and deletes nothing, where there is nothing to send in its place.
+    """
     if delivery.replaces is None or delivery.state is not DeliveryState.WAITING:
         return None
+    if os.stat(archive.path).st_size != archive.size_bytes:
+        raise ArchiveInvalid(f"{printable(archive.name)} in the spool has not the {archive.size_bytes:,} bytes it had")
     destination.remove(delivery.replaces)
     reason = f"{printable(delivery.replaces, 60)} is deleted at {destination.name}, and what corrects it is sent"
     return Outcome(DeliveryEvent.REMOVED, reason=reason)

@@ -15,10 +15,10 @@ from datetime import datetime
 
 from depositd.engine.planning import Plan
 from depositd.engine.values import sentence, wrong_values
-from depositd.engine.words import Spoken, release
+from depositd.engine.words import release_one
 from depositd.errors import DepositdError
 from depositd.journal import DatasetRecord, Journal
-from depositd.model import Delivery, DeliveryState, HoldKind, Metadata
+from depositd.model import DatasetState, Delivery, DeliveryState, HoldKind, Metadata
 from depositd.units import printable, show_count
 
 WHICH = ("dataset", "name", "path", "destination")
@@ -29,7 +29,7 @@ LARGEST_BYTES = 16 * 1024 * 1024
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPEN = frozenset({DeliveryState.HELD, DeliveryState.WAITING, DeliveryState.UPLOADED})
-"""States in which metadata still reach the server."""
+"""States in which metadata still reach the server; an upload has not been submitted yet."""
 _FREED = frozenset({HoldKind.METADATA, HoldKind.APPROVAL})
 """What a table frees.  A dataset that is incomplete, a duplicate or held by somebody asks for a word of its own."""
 
@@ -40,6 +40,10 @@ class WrongTable(DepositdError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems), hint="nothing was changed: mend the table and run it again")
         self.problems = tuple(problems)
+
+
+class _NoSuchRow(Exception):
+    """A row names no dataset or delivery; the text is a clause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,40 +94,54 @@ def read_table(content: bytes) -> list[Row]:
 
 
 def apply_table(plan: Plan, journal: Journal, rows: Sequence[Row], now: datetime) -> Applied:
-    """Record what a table says, all of it or, where anything in it is wrong, nothing; raises WrongTable."""
+    """Record what a table says, all of it or, where anything in it is wrong, nothing; raises WrongTable.
+
+    Written in many short transactions, for the daemon goes on meanwhile; cut off in the middle, the same table again
+    does the rest.
+    """
     filled = [row for row in rows if row.values]
-    with journal.together():
-        found: list[tuple[Row, list[Delivery]]] = []
-        problems: list[str] = []
-        for row in filled:
-            try:
-                found.append((row, _deliveries(journal, row)))
-            except LookupError as error:
-                problems.append(f"line {row.line}: {error.args[0]}")
-        problems += _contradictions(found)
-        for row, deliveries in found:
-            problems += _refused(plan, row, deliveries)
-        if problems:
-            raise WrongTable(problems)
-        freed: list[Delivery] = []
-        held: list[Delivery] = []
-        settled = 0
-        for row, deliveries in found:
-            for delivery in deliveries:
-                if delivery.state not in _OPEN:
-                    settled += 1
-                elif delivery.state is DeliveryState.HELD and delivery.hold not in _FREED:
-                    held.append(journal.deliveries.set_values(delivery.id, row.values, now))
-                else:
-                    _sort(
-                        release(plan, journal, delivery.dataset_id, delivery.destination, row.values, now), freed, held
-                    )
+    found = _checked(plan, journal, filled)
+    freed: list[Delivery] = []
+    held: list[Delivery] = []
+    settled = 0
+    for row, deliveries in found:
+        for delivery in deliveries:
+            after = _apply_row(plan, journal, row, delivery.id, now)
+            if after is None:
+                settled += 1
+            else:
+                (held if after.state is DeliveryState.HELD else freed).append(after)
     return Applied(tuple(freed), tuple(held), settled, len(rows) - len(filled))
 
 
-def _sort(spoken: Spoken, freed: list[Delivery], held: list[Delivery]) -> None:
-    for delivery in spoken.followed:
-        (held if delivery.state is DeliveryState.HELD else freed).append(delivery)
+def _checked(plan: Plan, journal: Journal, rows: Sequence[Row]) -> list[tuple[Row, list[Delivery]]]:
+    """Return the deliveries that each row is about; raises WrongTable with all that is wrong."""
+    found: list[tuple[Row, list[Delivery]]] = []
+    problems: list[str] = []
+    for row in rows:
+        try:
+            found.append((row, _deliveries(journal, row)))
+        except _NoSuchRow as error:
+            problems.append(f"line {row.line}: {error}")
+    problems += _contradictions(found)
+    for row, deliveries in found:
+        problems += _refused(plan, row, deliveries)
+    if problems:
+        raise WrongTable(problems)
+    return found
+
+
+def _apply_row(plan: Plan, journal: Journal, row: Row, delivery_id: int, now: datetime) -> Delivery | None:
+    """Record a row for one delivery as it is now; None where metadata are of no use to it any more."""
+    with journal.together():
+        standing = journal.deliveries.get(delivery_id)
+        if standing is None or standing.delivery.state not in _OPEN:
+            return None
+        delivery = standing.delivery
+        in_reach = delivery.state is DeliveryState.WAITING or delivery.hold in _FREED
+        if not in_reach or standing.dataset_state is DatasetState.GROWING:
+            return journal.deliveries.set_values(delivery_id, row.values, now)
+        return release_one(plan, journal, delivery_id, row.values, now)
 
 
 def _header(names: list[str]) -> list[str]:
@@ -153,13 +171,13 @@ def _row(line: int, header: Sequence[str], cells: Sequence[str]) -> Row:
 
 
 def _deliveries(journal: Journal, row: Row) -> list[Delivery]:
-    """Return the deliveries that a row is about; raises LookupError with a clause."""
+    """Return the deliveries that a row is about; raises _NoSuchRow."""
     record = _dataset(journal, row)
     deliveries = [standing.delivery for standing in journal.deliveries.of_dataset(record.id)]
     chosen = [one for one in deliveries if row.destination in ("", one.destination)]
     if not chosen:
         names = ", ".join(one.destination for one in deliveries) or "nowhere"
-        raise LookupError(f"dataset {record.id} does not go to {printable(row.destination, 60)} (it goes to {names})")
+        raise _NoSuchRow(f"dataset {record.id} does not go to {printable(row.destination, 60)} (it goes to {names})")
     return chosen
 
 
@@ -167,9 +185,9 @@ def _dataset(journal: Journal, row: Row) -> DatasetRecord:
     if row.dataset:
         record = journal.datasets.get(int(row.dataset)) if re.fullmatch(r"[0-9]{1,12}", row.dataset) else None
         if record is None:
-            raise LookupError(f"there is no dataset {printable(row.dataset, 40)} (depositd status lists them)")
+            raise _NoSuchRow(f"there is no dataset {printable(row.dataset, 40)} (depositd status lists them)")
         if row.name not in ("", record.name, printable(record.name)):
-            raise LookupError(
+            raise _NoSuchRow(
                 f"dataset {record.id} is {printable(record.name)}, not {printable(row.name, 100)}"
                 " (correct the number or the name)"
             )
@@ -181,10 +199,10 @@ def _dataset(journal: Journal, row: Row) -> DatasetRecord:
         found = journal.datasets.named(row.name)
         what = f"named {printable(row.name, 100)!r}"
     if not found:
-        raise LookupError(f"there is no dataset {what}")
+        raise _NoSuchRow(f"there is no dataset {what}")
     if len(found) > 1:
         numbers = ", ".join(str(one.id) for one in found[:8])
-        raise LookupError(f"{len(found)} datasets are {what}: {numbers} (add the column dataset with its number)")
+        raise _NoSuchRow(f"{len(found)} datasets are {what}: {numbers} (add the column dataset with its number)")
     return found[0]
 
 

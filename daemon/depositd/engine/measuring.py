@@ -156,7 +156,13 @@ class _Look:
         if judged.decision is not None and record.marked_at is None:
             self._decide(_Mark(record, run, judged.decision, judged.whole))
             return
-        if judged.notice is not None and record.reason is None:
+        if record.action is not None and record.marked_at is None:
+            self._results.dropped(record.delivery_id)
+            done = DONE[RunAction(record.action)]
+            self._note(
+                record, "not marked", f"not {done} after all: its figures have changed, and the rule does not ask it"
+            )
+        elif judged.notice is not None and record.reason is None:
             self._note(record, "noticed", f"noticed by the rule: {judged.notice}")
         elif judged.whole and record.reason is None:
             self._say_what_is_open(record, rules, columns)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from depositd.engine.planning import Plan, hold_waiting
+from depositd.engine.gates import may_be_judged
+from depositd.engine.planning import Plan, gate
 from depositd.engine.values import sentence, wrong_values
 from depositd.errors import DepositdError, IllegalTransition
-from depositd.journal import Journal
-from depositd.model import Delivery, DeliveryState, Metadata
+from depositd.journal import Fact, Journal, Standing
+from depositd.model import Delivery, DeliveryState, HoldKind, Metadata
 from depositd.states import DeliveryEvent
 
 WORDS = {
@@ -63,24 +64,51 @@ def speak(journal: Journal, word: str, dataset_id: int, to: str | None, values: 
 
 
 def release(plan: Plan, journal: Journal, dataset_id: int, to: str | None, values: Metadata, now: datetime) -> Spoken:
-    """Record a release with its metadata, and hold again at once what still misses something.
+    """Record a release with its metadata.
 
-    Raises NoSuchDelivery, and WrongValues where a destination would refuse a value; nothing is recorded then.
+    It counts only where it frees: what still misses something is held again at once, and nothing was approved.  Raises
+    NoSuchDelivery, and WrongValues where a destination would refuse a value; nothing is recorded then.
     """
-    for delivery in _chosen(journal, dataset_id, to):
+    chosen = _chosen(journal, dataset_id, to)
+    for delivery in chosen:
         problems = wrong_values(plan, delivery, values)
         if problems:
             raise WrongValues(sentence(problems), hint="nothing was changed: correct the value and release it again")
+    followed: list[Delivery] = []
+    refused: list[IllegalTransition] = []
+    for delivery in chosen:
+        try:
+            followed.append(release_one(plan, journal, delivery.id, values, now))
+        except IllegalTransition as error:
+            refused.append(error)
+    return Spoken(tuple(followed), tuple(refused))
+
+
+def release_one(plan: Plan, journal: Journal, delivery_id: int, values: Metadata, now: datetime) -> Delivery:
+    """Record the release of one delivery, whose values are right; raises IllegalTransition."""
     with journal.together():
-        spoken = speak(journal, "release", dataset_id, to, values, now)
-        record = journal.datasets.get(dataset_id)
-        if record is not None:
-            hold_waiting(plan, journal, record, now)
-        current = (journal.deliveries.get(delivery.id) for delivery in spoken.followed)
-        return Spoken(tuple(one.delivery for one in current if one is not None), spoken.refused)
+        standing = journal.deliveries.get(delivery_id)
+        record = journal.datasets.get(standing.delivery.dataset_id) if standing else None
+        if standing is None or record is None:
+            raise NoSuchDelivery(f"there is no delivery {delivery_id}")
+        hold = gate(plan, journal, record, _released(standing, values)) if may_be_judged(record) else None
+        event = DeliveryEvent.WORD_RELEASE
+        delivery = journal.deliveries.word(delivery_id, event, values, now, approves=hold is None)
+        if hold is None:
+            return delivery
+        fact = Fact(DeliveryEvent.HOLD, hold.reason, hold.hint, hold=hold.kind, in_doubt=delivery.sent_at is not None)
+        return journal.deliveries.apply(delivery_id, fact, now)
 
 
-def replace(journal: Journal, dataset_id: int, to: str | None, now: datetime) -> Spoken:
+def _released(standing: Standing, values: Metadata) -> Standing:
+    """Return how a delivery would stand if its release were followed."""
+    delivery = standing.delivery
+    yes = {HoldKind.APPROVAL, *({delivery.hold} if delivery.hold else ())}
+    merged = replace(delivery, values={**delivery.values, **values})
+    return replace(standing, delivery=merged, consents=standing.consents | yes)
+
+
+def replace_refused(journal: Journal, dataset_id: int, to: str | None, now: datetime) -> Spoken:
     """Let what a destination holds of a dataset be deleted there, and the corrected archive be sent in its place.
 
     The correction is the dataset's current generation, where the files changed since; otherwise its archive is sent

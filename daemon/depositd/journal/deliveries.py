@@ -54,9 +54,6 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 _WENT_WELL = frozenset({DeliveryEvent.UPLOADED, DeliveryEvent.SUBMITTED, DeliveryEvent.DELIVERED})
 
-_LEAVES_OTHERS = frozenset({DeliveryEvent.WORD_RELEASE, DeliveryEvent.WORD_SKIP})
-"""Words that delete nothing at a destination; nor does retry, once a deletion was refused."""
-
 _RETRY_FREES = frozenset({HoldKind.UNCONFIRMED, HoldKind.SERVER})
 """Holds that ``retry`` may end; the others ask for ``release``."""
 
@@ -179,6 +176,7 @@ class DeliveryFacts:
                 " AND v.sent_at IS NULL AND v.remote_id IS NULL"
             ).fetchall()
             for row in rows:
+                _hand_on_replacement(connection, row)
                 reason = "superseded: the dataset changed and is now a new generation"
                 _apply(connection, row, Fact(DeliveryEvent.SET_ASIDE, reason), now)
 
@@ -270,13 +268,15 @@ class DeliveryFacts:
         *,
         why: str = "",
         replaces: str | None = None,
+        approves: bool = True,
     ) -> Delivery:
         """Record an operator's word; raises IllegalTransition with a sentence where it cannot be followed.
 
         ``why`` goes into the history.  ``replaces`` is what the destination deletes before it is sent anything.
+        ``approves`` is False for a release that does not free the delivery yet, and is then no yes to anything.
         """
         with self._database.transaction() as connection:
-            row = _word(connection, _row(connection, delivery_id), event, values, now, why)
+            row = _word(connection, _row(connection, delivery_id), event, values, now, why, approves=approves)
             if replaces is not None:
                 connection.execute("UPDATE deliveries SET replaces = ? WHERE id = ?", (replaces, delivery_id))
                 row = _row(connection, delivery_id)
@@ -328,14 +328,13 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
     if fact.event in (DeliveryEvent.LOST, DeliveryEvent.ABSENT):
         # the word to send again was about the send before
         consents -= {HoldKind.UNCONFIRMED}
-    if fact.hold is HoldKind.SERVER:
-        # a yes to what the server said last time is not a yes to what it says now
-        consents -= {HoldKind.SERVER}
     connection.execute(
         "UPDATE deliveries SET state = :state, error = :error, hint = :hint, hold = :hold, consents = :consents,"
         " remote_id = CASE WHEN NOT :removed THEN coalesce(:remote_id, remote_id) END,"
         " remote_status = CASE WHEN NOT :removed THEN coalesce(:remote_status, remote_status) END,"
         " replaces = CASE WHEN NOT :removed THEN replaces END,"
+        # a yes to what the server said last time is not a yes to what it says now
+        " released = CASE WHEN NOT :server_holds THEN released END,"
         " attempts = attempts + :attempted, failures = :failures, next_attempt_at = :next,"
         " sent_at = CASE WHEN :in_doubt THEN coalesce(sent_at, :now) WHEN :still_in_doubt THEN sent_at ELSE NULL END,"
         " ended_at = CASE WHEN :ended THEN :now ELSE NULL END WHERE id = :id",
@@ -348,6 +347,7 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
             "consents": json_text(sorted(consents)),
             "remote_id": harmless(fact.remote_id),
             "remote_status": harmless(fact.remote_status),
+            "server_holds": int(fact.hold is HoldKind.SERVER),
             "removed": int(fact.event is DeliveryEvent.REMOVED),
             "attempted": int(fact.attempt),
             "failures": row["failures"] + 1 if fact.failure else 0,
@@ -374,6 +374,8 @@ def _word(
     values: Metadata,
     now: datetime,
     why: str = "",
+    *,
+    approves: bool = True,
 ) -> sqlite3.Row:
     before = DeliveryState(row["state"])
     kind = HoldKind(row["hold"]) if row["hold"] else None
@@ -387,7 +389,8 @@ def _word(
             hint=f"depositd release {row['dataset_id']}",
         )
     consents = consents_of(row)
-    if event is DeliveryEvent.WORD_RELEASE:
+    says_yes = event is DeliveryEvent.WORD_RELEASE and approves
+    if says_yes:
         consents |= {HoldKind.APPROVAL} | ({kind} if kind else frozenset())
     if event is DeliveryEvent.WORD_RETRY and before is DeliveryState.UNCONFIRMED:
         # the destination is asked once more, and what it does not have is then sent again on this word
@@ -396,7 +399,8 @@ def _word(
     connection.execute(
         "UPDATE deliveries SET state = ?, hold = ?, error = ?, hint = ?, consents = ?, operator_values = ?,"
         " failures = 0, next_attempt_at = NULL, ended_at = ?,"
-        # sent as it is, or not at all: nothing is deleted for that
+        " released = CASE WHEN ? THEN error ELSE released END,"
+        # not sent at all, or sent although the deletion was refused: nothing is deleted for that
         " replaces = CASE WHEN ? THEN NULL ELSE replaces END,"
         " sent_at = CASE WHEN ? THEN NULL ELSE sent_at END WHERE id = ?",
         (
@@ -407,9 +411,10 @@ def _word(
             json_text(sorted(consents)),
             json_text({**delivery_of(row).values, **values}),
             time_text(now) if after in ENDED else None,
-            int(event in _LEAVES_OTHERS or before is DeliveryState.FAILED),
+            int(says_yes and kind is HoldKind.SERVER),
+            int(event is DeliveryEvent.WORD_SKIP or before is DeliveryState.FAILED),
             # only a word on a send that nobody could confirm ends the doubt about it; others leave the question open
-            int(kind is HoldKind.UNCONFIRMED and event in (DeliveryEvent.WORD_RETRY, DeliveryEvent.WORD_RELEASE)),
+            int(kind is HoldKind.UNCONFIRMED and (says_yes or event is DeliveryEvent.WORD_RETRY)),
             row["id"],
         ),
     )
@@ -420,6 +425,24 @@ def _word(
     detail = f"{row['destination']}, by the operator" + (f": {told}" if told else "")
     history.append(connection, row["dataset_id"], row["id"], event, detail, now)
     return _row(connection, row["id"])
+
+
+def _hand_on_replacement(connection: sqlite3.Connection, row: sqlite3.Row) -> None:
+    """Let the newest generation replace what a superseded one was to replace, with the metadata given for that."""
+    if row["replaces"] is None:
+        return
+    heir = connection.execute(
+        "SELECT v.* FROM deliveries AS v JOIN datasets AS d ON d.id = v.dataset_id"
+        " JOIN datasets AS mine USING (format, location, key)"
+        " WHERE mine.id = ? AND d.current = 1 AND v.destination = ? AND v.replaces IS NULL",
+        (row["dataset_id"], row["destination"]),
+    ).fetchone()
+    if heir is not None:
+        values = json_text({**delivery_of(row).values, **delivery_of(heir).values})
+        connection.execute(
+            "UPDATE deliveries SET replaces = ?, operator_values = ? WHERE id = ?",
+            (row["replaces"], values, heir["id"]),
+        )
 
 
 def _told(values: Metadata) -> str:

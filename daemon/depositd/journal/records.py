@@ -170,8 +170,7 @@ def dataset_of(row: sqlite3.Row) -> DatasetRecord:
 
 
 def delivery_of(row: sqlite3.Row) -> Delivery:
-    """Return a delivery from its row; ``released`` means the operator's yes to what the server held it for."""
-    consents = consents_of(row)
+    """Return a delivery from its row."""
     return Delivery(
         id=row["id"],
         dataset_id=row["dataset_id"],
@@ -185,7 +184,7 @@ def delivery_of(row: sqlite3.Row) -> Delivery:
         error=row["error"],
         hint=row["hint"],
         hold=HoldKind(row["hold"]) if row["hold"] else None,
-        released=HoldKind.SERVER in consents,
+        released=row["released"],
         values=json.loads(row["operator_values"]),
         baseline=json.loads(row["baseline"]),
         sent_at=time_of(row["sent_at"]),

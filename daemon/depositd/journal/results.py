@@ -176,6 +176,13 @@ class ResultFacts:
             if (row["action"], row["reason"]) != (action, harmless(reason)):
                 history.append(connection, row["dataset_id"], delivery_id, "decided", reason, now)
 
+    def dropped(self, delivery_id: int) -> None:
+        """Record that what was decided and not done yet is not to be done any more."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE results SET action = NULL WHERE delivery_id = ? AND marked_at IS NULL", (delivery_id,)
+            )
+
     def marked(self, delivery_id: int, event: str, reason: str, now: datetime) -> None:
         """Record that the server has marked a run as was decided."""
         with self._database.transaction() as connection:

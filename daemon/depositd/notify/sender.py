@@ -63,12 +63,19 @@ def secrets_in(url: str) -> list[str]:
     found = {url}
     try:
         parts = urlsplit(url)
-        found |= {part for part in (parts.username, parts.password) if part}
+        # a name before a password says who, not what; one without a password is a token
+        found |= {part for part in (parts.password or parts.username,) if part}
     except ValueError:
         return [url]
+    names = {parts.hostname, parts.username if parts.password else None}
     pieces = re.split(r"[/?&=@:]", f"{parts.netloc}/{parts.path}/{parts.query}")
-    found |= {piece for piece in pieces if len(piece) >= _SHORTEST_PART}
+    found |= {piece for piece in pieces if _may_be_a_token(piece) and piece not in names}
     return sorted(found | {unquote(piece) for piece in found})
+
+
+def _may_be_a_token(piece: str) -> bool:
+    """Say whether a piece of a URL may be one: a plain word or a host is none, and blackening it would hide our own."""
+    return len(piece) >= _SHORTEST_PART and "." not in piece and not (piece.isalpha() and piece.islower())
 
 
 def _service(url: str) -> NotifyBase | None:

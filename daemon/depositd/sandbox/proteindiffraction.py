@@ -1,4 +1,4 @@
-"""The REST API of the Protein Diffraction Image Server, as its document (seed 1) describes it."""
+"""The REST API of the Protein Diffraction Image Server, as its API page describes it."""
 
 from __future__ import annotations
 

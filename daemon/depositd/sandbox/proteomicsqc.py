@@ -1,4 +1,4 @@
-"""ProteomicsQC's API and page of runs: the newer server as its document (seed 2) has it, the older one as measured."""
+"""ProteomicsQC's API and page of runs: the newer server as its API page has it, the older one as measured."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ adopted.  The server knows content by its MD5, of the file that is sent or of th
 
 What is submitted becomes public, so two findings stop an upload on every way to that: a PDB ID in it that is not ours,
 and an entry that has data already.  The operator's release counts for what was found before it, and for that upload
-alone: see :meth:`ProteinDiffraction._adopt`.
+alone: see :meth:`ProteinDiffraction._objection`.
 """
 
 from __future__ import annotations
@@ -40,14 +40,24 @@ from depositd.units import printable, show_count
 class ProteinDiffraction:
     """One configured Protein Diffraction Image Server.
 
-    ``existing`` is ``hold`` or ``submit``: what happens to an upload whose PDB entry has data there already.
+    ``existing`` is ``hold`` or ``submit``: what happens to an upload whose PDB entry has data there already.  With
+    ``submit_anything`` nothing that the server finds in an upload holds it: somebody has seen it there.
     Deliveries that are submitted look every ``poll_every_s`` seconds, by the client's clock and all at once.
     """
 
-    def __init__(self, name: str, client: Client, *, existing: str = "hold", poll_every_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        *,
+        existing: str = "hold",
+        submit_anything: bool = False,
+        poll_every_s: float = 60.0,
+    ) -> None:
         self._name = name
         self._client = client
         self._submit_existing = existing == "submit"
+        self._submit_anything = submit_anything
         self._listing = Listing(client.submissions, client.now, poll_every_s)
         self._equipment = Equipment(client.equipment)
 
@@ -126,8 +136,8 @@ class ProteinDiffraction:
                 f"{self._client.host} does not let submission {printable(remote_id, 60)} be deleted{status}: "
                 f"{error.body or error}",
                 hint=(
-                    "ask the server's support to delete it; depositd retry without --replace leaves it there and sends "
-                    "the corrected archive beside it"
+                    "ask the server's support to delete it, then retry; where the files were corrected since (a newer "
+                    "generation), depositd retry without --replace sends that beside it"
                 ),
                 status=error.status,
                 body=error.body,
@@ -190,19 +200,11 @@ class ProteinDiffraction:
         return self._adopt(found, mine, delivery, metadata)
 
     def _adopt(self, found: Submission, mine: Sequence[Submission], delivery: Delivery, metadata: Metadata) -> Outcome:
-        """Go on from what the server has.
-
-        An upload that was held for what the server found in it waits, once it is released, with its own token; only
-        that is a yes to the finding.  A release that came earlier approved the sending.  The yes is known here and
-        nowhere later, so that the upload is submitted at once; in the state uploaded there is none.
-        """
+        """Go on from what the server has."""
         if found.status != UPLOADED:
             return self._of_status(found, delivery)
         held = self._objection(Found.in_submission(found, mine), delivery, metadata)
-        if held is None:
-            return self._of_status(found, delivery)
-        waits_again = delivery.state is DeliveryState.WAITING and delivery.remote_id == found.token
-        return self._submit(found.token, delivery, metadata) if delivery.released and waits_again else held
+        return held or self._of_status(found, delivery)
 
     # uploaded
 
@@ -307,8 +309,15 @@ class ProteinDiffraction:
         return ({}, wrong) if wrong else self._equipment.ids(metadata)
 
     def _objection(self, found: Found, delivery: Delivery, metadata: Metadata) -> Outcome | None:
+        """Return the hold for what the server found in an upload, None where it may go or the operator said so.
+
+        A yes is one to a sentence and to that upload: another finding, or another upload, asks for a yes of its own.
+        """
+        if self._submit_anything:
+            return None
         pdb_code = words.payload(metadata).get("pdb_code")
-        return self._words(delivery).objection(found, pdb_code, submit_existing=self._submit_existing)
+        seen = delivery.released or "" if delivery.remote_id == found.token else ""
+        return self._words(delivery).objection(found, pdb_code, submit_existing=self._submit_existing, seen=seen)
 
     def _of_status(self, found: Submission, delivery: Delivery) -> Outcome:
         return self._words(delivery).of_status(found, self._listing.due_in_s())

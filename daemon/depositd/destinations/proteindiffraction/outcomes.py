@@ -132,7 +132,8 @@ class Words:
             DeliveryEvent.FAILED,
             reason=f"{self.host} has a file with MD5 {archive.md5} already, but not among our submissions",
             hint=(
-                "somebody else has deposited the same file; ask the server's support, or "
+                "somebody else has deposited the same file, or ours is not listed yet: "
+                f"depositd retry {self.dataset_id} looks again; otherwise ask the server's support, or "
                 f"depositd skip {self.dataset_id}"
             ),
         )
@@ -142,15 +143,20 @@ class Words:
         shown = printable(token or "without a token", 60)
         return Outcome(DeliveryEvent.ABSENT, reason=f"{self.host} no longer knows our submission {shown}")
 
-    def objection(self, found: Found, pdb_code: str | None, *, submit_existing: bool) -> Outcome | None:
-        """Return the hold of an upload that somebody should look at before it is made public, None where it may go."""
+    def objection(self, found: Found, pdb_code: str | None, *, submit_existing: bool, seen: str) -> Outcome | None:
+        """Return the hold of an upload that somebody should look at before it is made public, None where it may go.
+
+        ``seen`` is the sentence of the hold that the operator has released: what stands in it is no objection any more.
+        """
         pdbid = printable(found.pdbid, 40) if found.pdbid else None
+        another = f"found PDB ID {pdbid} in it, and our pdb_code is {pdb_code}"
+        there = f"has a dataset for {pdbid or 'its PDB entry'} already"
         differs = pdbid is not None and pdb_code is not None and not _same_entry(pdbid, pdb_code)
-        exists = found.entry_exists and not submit_existing
+        differs = differs and another not in seen
+        exists = found.entry_exists and not submit_existing and there not in seen
         if not differs and not exists:
             return None
-        said = [f"found PDB ID {pdbid} in it, and our pdb_code is {pdb_code}"] if differs else []
-        said += [f"has a dataset for {pdbid or 'its PDB entry'} already"] if exists else []
+        said = [clause for clause, stands in ((another, differs), (there, exists)) if stands]
         release = f"depositd release {self.dataset_id}"
         ways = [f"{release} submits it all the same" + (f", as {pdb_code}" if differs else "")]
         ways += [f"{release} --set pdb_code={pdbid} submits it as {pdbid}"] if differs else []

@@ -35,7 +35,7 @@ from depositd.destinations.proteomicsqc.records import (
     Uploader,
     read_columns,
 )
-from depositd.errors import AuthError, NotFound, Rejected
+from depositd.errors import AuthError, NotFound, Rejected, Unavailable
 from depositd.rate_limit import RateLimit
 
 ACTIONS = ("flag", "unflag", "accept", "reject")
@@ -43,6 +43,9 @@ MOST_PAGES = 200
 
 _OF_ONE_PIPELINE: Meanings = {**A_QUESTION, 400: Rejected, 404: NotFound}
 """What a proxy may say to a question; 400 and 404 are the server's own, for a project or pipeline that is not there."""
+_OF_UPLOADS: Meanings = {404: Unavailable}
+"""An endpoint that is not found means a wrong url or a server in pieces, nothing about our file."""
+
 _OF_PAGES: Meanings = {**A_QUESTION, 404: NotFound}
 _LISTED = (200, 201)
 """The document gives no status for the lists, and the public server code answers 201."""
@@ -277,7 +280,9 @@ class Client:
         body = Body.multipart(
             [("pid", canonical)], "orig_file", part, rate_limit=self._rate_limit, on_progress=on_progress
         )
-        answer = self._connection.request("POST", "api/upload/raw", expected=(201,), body=body, repeatable=False)
+        answer = self._connection.request(
+            "POST", "api/upload/raw", expected=(201,), body=body, repeatable=False, means=_OF_UPLOADS
+        )
         return self._connection.read(answer, RawUpload.read)
 
     def rawfile(

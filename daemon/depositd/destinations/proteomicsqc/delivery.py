@@ -158,15 +158,15 @@ class ProteomicsQC:
         except Held as held:
             return Outcome(DeliveryEvent.HOLD, reason=str(held), hint=held.hint, hold=HoldKind.SERVER)
         known = self._known(target, archive.name)
-        if target.older and known.takes_no_other and not delivery.released:
-            return self._name_is_taken(delivery, archive)
+        if target.older and known.takes_no_other:
+            taken = self._name_is_taken(delivery, archive)
+            if delivery.released != taken.reason:
+                return taken
         report.sending(known.as_json())
         try:
             upload = self._client.upload_raw(FilePart.of_archive(archive), pid=target.pid, on_progress=report.progress)
         except AuthError as error:
             return self._not_let_in(error)
-        except NotFound as error:
-            raise Rejected(str(error), hint="check the pipeline in the config", status=404, body=error.body) from error
         except Rejected as error:
             if error.status == 400:
                 error.hint = (

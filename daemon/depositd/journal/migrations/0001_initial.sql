@@ -37,6 +37,9 @@ CREATE TABLE datasets (
     pack_hint       TEXT
 );
 CREATE UNIQUE INDEX datasets_identity ON datasets (format, location, key, generation);
+CREATE INDEX datasets_name ON datasets (name) WHERE current = 1;
+CREATE INDEX datasets_path ON datasets (path) WHERE current = 1;
+CREATE INDEX datasets_location ON datasets (location) WHERE current = 1;
 CREATE INDEX datasets_current ON datasets (root, state) WHERE current = 1;
 CREATE INDEX datasets_state ON datasets (state, completed_at, id, next_pack_at, current);
 CREATE INDEX datasets_waits ON datasets (next_pack_at) WHERE next_pack_at IS NOT NULL;
@@ -72,6 +75,7 @@ CREATE TABLE deliveries (
     hint            TEXT,
     hold            TEXT,                          -- why it is held
     consents        TEXT    NOT NULL DEFAULT '[]', -- kinds of hold that the operator has released
+    released        TEXT,                          -- the destination's hold that the operator released, as it was said
     operator_values TEXT    NOT NULL DEFAULT '{}', -- release --set, submit --set
     baseline        TEXT    NOT NULL DEFAULT '{}',
     sent_at         TEXT,                          -- a send began and its answer is not known
