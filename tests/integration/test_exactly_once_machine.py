@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from clock_support import ManualClock
 from depot_support import (
     METADATA,
@@ -300,6 +301,7 @@ class Night(RuleBasedStateMachine):
         return self.archive(item).name.replace(" ", "_").lower()
 
 
+@pytest.mark.timeout(600)
 def test_any_night_ends_with_each_dataset_there_exactly_once():
     unhurried = settings(
         max_examples=NIGHTS or USUAL_NIGHTS,

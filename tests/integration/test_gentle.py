@@ -300,8 +300,9 @@ class Working:
 
     def priority_of(self, name):
         """Return the priority of the thread whose name begins so."""
-        found = [thread for thread in threading.enumerate() if thread.name.startswith(name)]
-        return {io_priority.current(thread.native_id) for thread in found}
+        # one that is just being started has no number yet
+        found = [one.native_id for one in threading.enumerate() if one.name.startswith(name) and one.native_id]
+        return {io_priority.current(number) for number in found}
 
     def stop(self):
         """Return the seconds that it takes to end."""
