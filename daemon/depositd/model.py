@@ -308,7 +308,10 @@ class DeliveryState(enum.StrEnum):
 
 
 class HoldKind(enum.StrEnum):
-    """Why a delivery is held or set aside; it decides what frees it."""
+    """Why a delivery is held or set aside; it decides what frees it.
+
+    NAMESAKE is of one that waits, by itself, behind another one that is held.
+    """
 
     OPERATOR = "operator"
     APPROVAL = "approval"
@@ -319,6 +322,7 @@ class HoldKind(enum.StrEnum):
     DUPLICATE = "duplicate"
     UNCONFIRMED = "unconfirmed"
     SERVER = "server"
+    NAMESAKE = "namesake"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# one run for all of them, in one worker
+pytestmark = pytest.mark.xdist_group("bench")
+
 TESTS = Path(__file__).parents[1]
 TINY = (
     *("--size", "1MB", "--upload-size", "1MB", "--rss-size", "3MB", "--files", "150", "--rounds", "1"),

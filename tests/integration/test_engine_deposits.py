@@ -281,6 +281,18 @@ def test_the_number_of_the_correction_does_as_well(journal):
     assert (after.dataset_id, after.replaces) == (2, "token-1")
 
 
+def test_a_correction_is_held_until_somebody_says_what_becomes_of_what_was_refused(tmp_path, journal):
+    refused(journal)
+    more = changed(frames(), *frames().files, stat_of("run/lyso_1_00004.cbf", 100))
+    archive_it(journal, record(journal, more, VerdictKind.COMPLETE, "one"))
+    after = step(tmp_path, journal, FakeDestination(), 2)
+    assert (after.state, after.hold) == (DeliveryState.HELD, HoldKind.CHANGED)
+    assert after.error == "generation 2: it changed after one refused dataset 1 as error_no_data"
+    assert after.hint.startswith("depositd retry 2 --replace")
+    (after,) = replace_refused(journal, 2, None, NOW).followed
+    assert (after.state, after.replaces) == (DeliveryState.WAITING, "token-1")
+
+
 def test_there_is_nothing_to_replace_where_nothing_was_refused(journal):
     archived(journal)
     (no,) = replace_refused(journal, 1, None, NOW).refused

@@ -154,26 +154,52 @@ def test_after_a_lost_answer_the_server_is_asked_and_sent_to_again_only_where_it
     assert [state for state, *_ in b.one.seen[:2]] == [S.WAITING, S.UNCONFIRMED]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Outcome(E.POSTPONE, reason="not there yet", again_s=30),
-        Outcome(E.HOLD, reason="looked for 30 min", hold=H.UNCONFIRMED),
-    ],
-)
-def test_retry_of_what_is_unconfirmed_asks_once_more_and_sends_what_is_not_there(bench, answer):
+def test_retry_of_what_is_unconfirmed_asks_at_once_and_sends_nothing(bench):
+    """Whoever says retry to everything after a bad night means no second copy."""
     b = bench()
     b.packed()
     b.one.script = [b.one.sending(Unconfirmed("the answer was lost"))]
     b.step()
     b.speak("retry")
-    assert b.delivery().state is S.UNCONFIRMED
-    b.one.script = [answer, b.one.sending(Unconfirmed("lost again")), answer]
-    assert b.step().state is S.WAITING
+    b.one.script = [Outcome(E.POSTPONE, reason="not there yet", again_s=30)]
+    assert (b.step().state, b.one.sends) == (S.UNCONFIRMED, 1)
+
+
+@pytest.mark.parametrize("word", ["retry", "release"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_word_on_what_was_looked_for_in_vain_asks_once_more_and_sends_what_is_not_there(bench, word, restarted):
+    b = bench()
+    b.packed()
+    given_up = Outcome(E.HOLD, reason="looked for 30 min", hold=H.UNCONFIRMED)
+    b.one.script = [b.one.sending(Unconfirmed("the answer was lost")), given_up]
+    b.step()
+    b.clock.advance(3600)
+    assert b.step().state is S.HELD
+    b.speak(word)
+    if restarted:
+        b.journal.deliveries.recover(b.clock())
+    else:
+        assert b.step().state is S.UNCONFIRMED
+    b.one.script = [given_up, b.one.sending(Unconfirmed("lost again")), given_up]
+    assert (b.step().state, b.one.sends) == (S.WAITING, 1)
     b.step()
     b.clock.advance(3600)
     # the word was about the first send: the second is looked for as long as any other
-    assert (b.step().state, b.one.sends) == (S.UNCONFIRMED if answer.event is E.POSTPONE else S.HELD, 2)
+    assert (b.step().state, b.one.sends) == (S.HELD, 2)
+
+
+@pytest.mark.parametrize("word", ["retry", "release"])
+def test_a_word_on_what_was_looked_for_in_vain_adopts_what_came_since(bench, word):
+    b = bench()
+    b.packed()
+    given_up = Outcome(E.HOLD, reason="looked for 30 min", hold=H.UNCONFIRMED)
+    b.one.script = [b.one.sending(Unconfirmed("the answer was lost")), given_up, DONE]
+    b.step()
+    b.clock.advance(3600)
+    b.step()
+    b.speak(word)
+    b.step()
+    assert (b.step().state, b.one.sends) == (S.DELIVERED, 1)
 
 
 def test_retry_of_what_is_unconfirmed_adopts_what_is_there(bench):

@@ -486,7 +486,9 @@ def test_a_send_that_nobody_could_confirm_is_repeated_only_by_a_word(journal, sa
     held = apply(journal, delivery, E.HOLD, hold=H.UNCONFIRMED, reason="no new run within 30 min")
     assert (held.state, held.sent_at) == (S.HELD, NOW)
     again = word(journal, delivery, said)
-    assert (again.state, again.sent_at) == (S.WAITING, None)
+    # it is asked for once more before anything is sent
+    assert (again.state, again.sent_at) == (S.WAITING, NOW)
+    assert H.UNCONFIRMED in journal.deliveries.get(delivery.id).consents
 
 
 @pytest.mark.parametrize("said", [E.WORD_HOLD, E.WORD_SKIP])

@@ -61,7 +61,8 @@ class Picture:
 def section_of(dataset: Json) -> Section:
     """Return the section of a dataset."""
     states = {delivery["state"] for delivery in dataset["deliveries"]}
-    if states & {"held", "failed"} or dataset.get("waits_for"):
+    behind = any(one["state"] == "waiting" and one.get("hold") for one in dataset["deliveries"])
+    if states & {"held", "failed"} or behind or dataset.get("waits_for"):
         return Section.NEEDS_YOU
     if dataset["state"] == "growing":
         return Section.GROWING

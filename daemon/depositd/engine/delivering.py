@@ -85,9 +85,11 @@ class StepReport:
         others = self._namesakes()
         in_doubt = [one for one in others if one.sent_at is not None and one.state is not DeliveryState.SKIPPED]
         if in_doubt:
+            first = in_doubt[0]
             raise Interrupted(
-                f"waits for dataset {in_doubt[0].dataset_id}: {delivery.destination} could not tell the two apart by"
-                f" their name while it is not known whether that one arrived"
+                f"waits for dataset {first.dataset_id}: {delivery.destination} could not tell the two apart by"
+                f" their name while it is not known whether that one arrived",
+                behind=first.dataset_id if first.state is DeliveryState.HELD else None,
             )
         if others != self._namesakes_at_first:
             raise Interrupted  # one of them arrived since the baseline was taken: it is taken anew at the next step
@@ -173,10 +175,7 @@ def _step(
         outcome = _removed(destination, delivery, archive) or destination.step(delivery, archive, values, report)
         return fact_of_outcome(outcome, delivery, tools.clock())
     except Interrupted as interrupted:
-        if not interrupted.why:
-            return Fact(DeliveryEvent.POSTPONE, delivery.error, delivery.hint)
-        retry_at = tools.clock() + timedelta(seconds=policy.first_s)
-        return Fact(DeliveryEvent.POSTPONE, interrupted.why, retry_at=retry_at)
+        return _fact_of_interruption(interrupted, delivery, tools.clock() + timedelta(seconds=policy.first_s))
     except (AuthError, ConfigError) as error:
         pause = pause_for(destination, error, policy, tools.clock(), tools.chance)
         if journal.surroundings.pause(pause):
@@ -190,6 +189,15 @@ def _step(
         return Fact(DeliveryEvent.POSTPONE, reason, retry_at=retry_at, failure=True)
     except Exception as error:  # noqa: BLE001 - a bug must cost this delivery a wait, not the night
         return fact_of_error(_classified(error, report, tools), delivery, policy, tools.clock(), tools.chance)
+
+
+def _fact_of_interruption(interrupted: Interrupted, delivery: Delivery, retry_at: datetime) -> Fact:
+    if not interrupted.why:
+        return Fact(DeliveryEvent.POSTPONE, delivery.error, delivery.hint)
+    if interrupted.behind is None:
+        return Fact(DeliveryEvent.POSTPONE, interrupted.why, retry_at=retry_at)
+    hint = f"depositd retry {interrupted.behind}, or skip {interrupted.behind}: this one goes on by itself then"
+    return Fact(DeliveryEvent.POSTPONE, interrupted.why, hint, hold=HoldKind.NAMESAKE, retry_at=retry_at)
 
 
 def _removed(destination: Destination, delivery: Delivery, archive: Archive) -> Outcome | None:

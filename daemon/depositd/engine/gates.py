@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from depositd.journal import DatasetRecord, Standing
-from depositd.model import DatasetState, Delivery, HoldKind, Packing, Problem, VerdictKind
+from depositd.model import DatasetState, Delivery, DeliveryState, HoldKind, Packing, Problem, VerdictKind
 from depositd.units import printable, show_count
 
 SIDECAR = "sidecar"
@@ -92,8 +92,17 @@ def _changed(facts: Facts) -> Hold | None:
             f"generation {record.generation}: the dataset changed since, and a newer generation has taken its place",
             f"depositd release {record.id} sends this one all the same, depositd skip {record.id} leaves it",
         )
-    if earlier is None:
+    if earlier is None or facts.standing.delivery.replaces is not None:
         return None
+    if earlier.state is DeliveryState.FAILED:
+        refused = f" as {earlier.remote_status}" if earlier.remote_status else ""
+        return Hold(
+            HoldKind.CHANGED,
+            f"generation {record.generation}: it changed after {earlier.destination} refused dataset"
+            f" {earlier.dataset_id}{refused}",
+            f"depositd retry {record.id} --replace deletes that one there and sends this one,"
+            f" depositd release {record.id} sends it beside, depositd skip {record.id} leaves it",
+        )
     return Hold(
         HoldKind.CHANGED,
         f"generation {record.generation}: it changed after dataset {earlier.dataset_id} went to"

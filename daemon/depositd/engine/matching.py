@@ -192,7 +192,8 @@ def has_marker(pattern: str, name: str, candidates: Iterable[str], neighbours: S
 
 def glob_literal(text: str) -> str:
     """Return a glob that matches exactly ``text``."""
-    return "".join(f"[{character}]" if character in "*?[" else character for character in text)
+    # { as well: {name} in a marker's glob stands for the dataset's name
+    return "".join(f"[{character}]" if character in "*?[{" else character for character in text)
 
 
 def take_all(matchers: Sequence[RuleMatcher], listing: Listing, beside: Sequence[str] = ()) -> list[Taken]:

@@ -99,12 +99,13 @@ class DeliveryFacts:
     def can_progress(self, paused: Collection[str], only: Collection[int] | None = None) -> bool:
         """Say whether some delivery, save those to ``paused`` destinations, goes on by itself.
 
-        One that waits follows its dataset: that may still grow, which is not asked here, or be gone.
+        One that waits follows its dataset: that may still grow, which is not asked here, or be gone; or it waits behind
+        another one that is held.
         """
         query = (
             "SELECT 1 FROM deliveries AS v JOIN datasets AS d ON d.id = v.dataset_id"
             " WHERE v.state IN ('waiting', 'unconfirmed', 'uploaded', 'submitted')"
-            " AND (v.state <> 'waiting' OR d.state NOT IN ('growing', 'gone'))"
+            " AND (v.state <> 'waiting' OR (d.state NOT IN ('growing', 'gone') AND v.hold IS NULL))"
             " AND v.destination NOT IN (SELECT value FROM json_each(:paused))"
             " AND (:only IS NULL OR v.id IN (SELECT value FROM json_each(:only))) LIMIT 1"
         )
@@ -145,12 +146,13 @@ class DeliveryFacts:
         return [delivery_of(row) for row in rows if is_one(os.fsdecode(row["archive_name"]))]
 
     def earlier_generation(self, delivery: Delivery) -> Delivery | None:
-        """Return the delivery of an earlier generation of the same dataset that has been sent, or may have been."""
+        """Return the delivery of an earlier generation of the same dataset that is there, refused or not, or may be."""
         found = self._select(
             "JOIN datasets AS mine ON mine.id = ?"
             " WHERE d.format = mine.format AND d.location = mine.location AND d.key = mine.key"
             " AND d.generation < mine.generation AND v.destination = ?"
-            " AND (v.state IN ('unconfirmed', 'uploaded', 'submitted', 'delivered') OR v.sent_at IS NOT NULL)"
+            " AND (v.state IN ('unconfirmed', 'uploaded', 'submitted', 'delivered') OR v.sent_at IS NOT NULL"
+            "  OR (v.state = 'failed' AND v.remote_id IS NOT NULL))"
             " ORDER BY d.generation DESC",
             (delivery.dataset_id, delivery.destination),
         )
@@ -325,8 +327,8 @@ def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: da
         fact = replace(fact, reason=row["error"], hint=row["hint"], hold=HoldKind(row["hold"]) if row["hold"] else None)
     went_well = fact.event in _WENT_WELL and after is not DeliveryState.HELD
     consents = consents_of(row)
-    if fact.event in (DeliveryEvent.LOST, DeliveryEvent.ABSENT):
-        # the word to send again was about the send before
+    if fact.event is DeliveryEvent.ABSENT:
+        # the word to send again was about the send before, and is good for one
         consents -= {HoldKind.UNCONFIRMED}
     connection.execute(
         "UPDATE deliveries SET state = :state, error = :error, hint = :hint, hold = :hold, consents = :consents,"
@@ -392,7 +394,7 @@ def _word(
     says_yes = event is DeliveryEvent.WORD_RELEASE and approves
     if says_yes:
         consents |= {HoldKind.APPROVAL} | ({kind} if kind else frozenset())
-    if event is DeliveryEvent.WORD_RETRY and before is DeliveryState.UNCONFIRMED:
+    if event is DeliveryEvent.WORD_RETRY and kind is HoldKind.UNCONFIRMED:
         # the destination is asked once more, and what it does not have is then sent again on this word
         consents |= {HoldKind.UNCONFIRMED}
     holding = after is DeliveryState.HELD
@@ -401,8 +403,7 @@ def _word(
         " failures = 0, next_attempt_at = NULL, ended_at = ?,"
         " released = CASE WHEN ? THEN error ELSE released END,"
         # not sent at all, or sent although the deletion was refused: nothing is deleted for that
-        " replaces = CASE WHEN ? THEN NULL ELSE replaces END,"
-        " sent_at = CASE WHEN ? THEN NULL ELSE sent_at END WHERE id = ?",
+        " replaces = CASE WHEN ? THEN NULL ELSE replaces END WHERE id = ?",
         (
             after,
             HoldKind.OPERATOR if holding else None,
@@ -413,8 +414,6 @@ def _word(
             time_text(now) if after in ENDED else None,
             int(says_yes and kind is HoldKind.SERVER),
             int(event is DeliveryEvent.WORD_SKIP or before is DeliveryState.FAILED),
-            # only a word on a send that nobody could confirm ends the doubt about it; others leave the question open
-            int(kind is HoldKind.UNCONFIRMED and (says_yes or event is DeliveryEvent.WORD_RETRY)),
             row["id"],
         ),
     )

@@ -189,7 +189,7 @@ def _delivery(row: sqlite3.Row, pause: sqlite3.Row | None) -> Json:
         "id": row["id"],
         "destination": row["destination"],
         "state": row["state"],
-        "hold": row["hold"] if row["state"] == "held" else None,
+        "hold": row["hold"],
         "attempts": row["attempts"],
         "next_attempt_at": _utc(row["next_attempt_at"]),
         "remote_id": row["remote_id"],
