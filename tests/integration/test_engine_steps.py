@@ -597,6 +597,26 @@ def test_what_a_destination_would_confuse_is_not_sent_while_the_other_is_in_doub
     assert (b.step(1).state, b.step(2).state, b.one.sends) == (S.DELIVERED, S.DELIVERED, 2)
 
 
+def test_what_waits_behind_a_held_namesake_needs_somebody_and_goes_on_by_itself_afterwards(bench):
+    b = bench(rule=', archive: {name: "same"}')
+    confusing(b)
+    given_up = Outcome(E.HOLD, reason="looked for 30 min", hold=H.UNCONFIRMED)
+    b.one.script = [b.one.sending(Unconfirmed("the answer was lost")), given_up, b.one.sending(DONE)]
+    b.step(1)
+    b.clock.advance(3600)
+    assert b.step(1).state is S.HELD
+    waiting = b.step(2)
+    assert (waiting.state, waiting.hold) == (S.WAITING, H.NAMESAKE)
+    assert waiting.hint == "depositd retry 1, or skip 1: this one goes on by itself then"
+    assert rest(b.journal).idle
+    assert rest(b.journal).needs_operator
+    b.speak("skip", 1)
+    assert not rest(b.journal).idle
+    assert b.delivery(2).next_attempt_at is None
+    b.one.script = [b.one.sending(DONE)]
+    assert (b.step(2).state, b.one.sends) == (S.DELIVERED, 2)
+
+
 def test_what_a_destination_would_confuse_is_noted_before_it_is_sent(bench):
     b = bench(rule=', archive: {name: "same"}')
     confusing(b)

@@ -126,6 +126,8 @@ def _what_comes(delivery: Json, transfer: Json | None, now: datetime) -> list[st
     if transfer is not None:
         return [transfer_clause(transfer)]
     found = []
+    if delivery["state"] == "waiting" and delivery.get("sent_at"):
+        found.append(f"sending began {ago(delivery['sent_at'], now)} and its answer is not known yet")
     if delivery["attempts"] and delivery["state"] == "waiting":
         found.append(f"tried {show_count(delivery['attempts'], 'time')}")
     due = delivery["next_attempt_at"]

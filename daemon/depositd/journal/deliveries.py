@@ -417,6 +417,11 @@ def _word(
             row["id"],
         ),
     )
+    # what waits behind a held namesake may go on now; whether it may, its next step finds
+    connection.execute(
+        "UPDATE deliveries SET hold = NULL, next_attempt_at = NULL WHERE state = 'waiting' AND hold = ?",
+        (HoldKind.NAMESAKE,),
+    )
     if after is DeliveryState.WAITING:
         # what kept it from being archived may be mended as well
         connection.execute("UPDATE datasets SET next_pack_at = NULL WHERE id = ?", (row["dataset_id"],))

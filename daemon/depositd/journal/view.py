@@ -192,6 +192,7 @@ def _delivery(row: sqlite3.Row, pause: sqlite3.Row | None) -> Json:
         "hold": row["hold"],
         "attempts": row["attempts"],
         "next_attempt_at": _utc(row["next_attempt_at"]),
+        "sent_at": _utc(row["sent_at"]),
         "remote_id": row["remote_id"],
         "remote_status": row["remote_status"],
         "error": pause["reason"] if stopped and pause is not None else row["error"],
