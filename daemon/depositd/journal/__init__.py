@@ -9,9 +9,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from depositd.journal.changes import Fact
 from depositd.journal.database import Database, refuse_network_file_system
 from depositd.journal.datasets import DatasetFacts, PlannedDelivery, Recorded, Sighting
-from depositd.journal.deliveries import DeliveryFacts, Fact, Standing
+from depositd.journal.deliveries import DeliveryFacts, Standing
 from depositd.journal.records import DatasetRecord
 from depositd.journal.results import ResultFacts, ResultRecord
 from depositd.journal.surroundings import Pause, Progress, SourceStatus, Surroundings

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from depositd.errors import IllegalTransition
 from depositd.journal import history
+from depositd.journal.changes import Fact, apply_fact, apply_word, hand_on_replacement, row_of, values_text
 from depositd.journal.database import Database
-from depositd.journal.records import consents_of, delivery_of, harmless, json_text, time_text
+from depositd.journal.records import consents_of, delivery_of, json_text, time_text
 from depositd.model import DatasetState, Delivery, DeliveryState, HoldKind, Metadata
-from depositd.states import ENDED, DeliveryEvent, next_delivery_state
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """What became true of a delivery.
-
-    ``attempt`` says that the destination was tried; ``failure`` counts towards the backoff; ``retry_at`` is when
-    the next step is due, None for at once.  ``in_doubt`` says that the answer to an earlier send is still not known.
-    """
-
-    event: DeliveryEvent
-    reason: str | None = None
-    hint: str | None = None
-    remote_id: str | None = None
-    remote_status: str | None = None
-    hold: HoldKind | None = None
-    retry_at: datetime | None = None
-    attempt: bool = False
-    failure: bool = False
-    in_doubt: bool = False
+from depositd.states import DeliveryEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +26,7 @@ class Standing:
     dataset_state: DatasetState
 
 
-_TELLS_NOTHING = frozenset({DeliveryEvent.CLEAR, DeliveryEvent.SET_ASIDE})
-"""Events that say nothing of a send whose answer is not known."""
-
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
-
-_WENT_WELL = frozenset({DeliveryEvent.UPLOADED, DeliveryEvent.SUBMITTED, DeliveryEvent.DELIVERED})
-
-_RETRY_FREES = frozenset({HoldKind.UNCONFIRMED, HoldKind.SERVER})
-"""Holds that ``retry`` may end; the others ask for ``release``."""
 
 
 class DeliveryFacts:
@@ -178,9 +149,9 @@ class DeliveryFacts:
                 " AND v.sent_at IS NULL AND v.remote_id IS NULL"
             ).fetchall()
             for row in rows:
-                _hand_on_replacement(connection, row)
+                hand_on_replacement(connection, row)
                 reason = "superseded: the dataset changed and is now a new generation"
-                _apply(connection, row, Fact(DeliveryEvent.SET_ASIDE, reason), now)
+                apply_fact(connection, row, Fact(DeliveryEvent.SET_ASIDE, reason), now)
 
     def withdraw_consent(self, dataset_id: int, kind: HoldKind) -> None:
         """Forget the operator's yes to something that is no longer what it was."""
@@ -195,12 +166,12 @@ class DeliveryFacts:
     def apply(self, delivery_id: int, fact: Fact, now: datetime) -> Delivery:
         """Record what became true of a delivery; raises IllegalTransition for a move that cannot be."""
         with self._database.transaction() as connection:
-            return delivery_of(_apply(connection, _row(connection, delivery_id), fact, now))
+            return delivery_of(apply_fact(connection, row_of(connection, delivery_id), fact, now))
 
     def begin_send(self, delivery_id: int, baseline: Mapping[str, Any], now: datetime) -> bool:
         """Record that something which must not happen twice begins now; False where an operator's word came first."""
         with self._database.transaction() as connection:
-            row = _row(connection, delivery_id)
+            row = row_of(connection, delivery_id)
             if DeliveryState(row["state"]) is not DeliveryState.WAITING:
                 return False
             connection.execute(
@@ -220,7 +191,9 @@ class DeliveryFacts:
             ).fetchall()
             for row in rows:
                 reason = "depositd ended while it was sending; the destination is asked before anything is sent again"
-                lost.append(delivery_of(_apply(connection, row, Fact(DeliveryEvent.LOST, reason, attempt=True), now)))
+                lost.append(
+                    delivery_of(apply_fact(connection, row, Fact(DeliveryEvent.LOST, reason, attempt=True), now))
+                )
         return lost
 
     def clamp_waits(self, now: datetime, longest_s: float) -> None:
@@ -256,9 +229,9 @@ class DeliveryFacts:
                 delivery_id = cursor.lastrowid
                 assert delivery_id is not None
                 history.append(connection, dataset_id, delivery_id, "submit", f"to {destination}, by hand", now)
-                return delivery_of(_row(connection, delivery_id))
+                return delivery_of(row_of(connection, delivery_id))
             if DeliveryState(row["state"]) in (DeliveryState.WAITING, DeliveryState.HELD, DeliveryState.FAILED):
-                row = _word(connection, row, DeliveryEvent.WORD_RELEASE, values, now)
+                row = apply_word(connection, row, DeliveryEvent.WORD_RELEASE, values, now)
             return delivery_of(row)
 
     def word(
@@ -278,23 +251,23 @@ class DeliveryFacts:
         ``approves`` is False for a release that does not free the delivery yet, and is then no yes to anything.
         """
         with self._database.transaction() as connection:
-            row = _word(connection, _row(connection, delivery_id), event, values, now, why, approves=approves)
+            row = apply_word(connection, row_of(connection, delivery_id), event, values, now, why, approves=approves)
             if replaces is not None:
                 connection.execute("UPDATE deliveries SET replaces = ? WHERE id = ?", (replaces, delivery_id))
-                row = _row(connection, delivery_id)
+                row = row_of(connection, delivery_id)
             return delivery_of(row)
 
     def set_values(self, delivery_id: int, values: Metadata, now: datetime) -> Delivery:
         """Record metadata that the operator gave, without a word on whether the delivery may go."""
         with self._database.transaction() as connection:
-            row = _row(connection, delivery_id)
+            row = row_of(connection, delivery_id)
             merged = {**delivery_of(row).values, **values}
             connection.execute(
                 "UPDATE deliveries SET operator_values = ? WHERE id = ?", (json_text(merged), delivery_id)
             )
-            detail = f"{row['destination']}, by the operator: {_told(values)}"
+            detail = f"{row['destination']}, by the operator: {values_text(values)}"
             history.append(connection, row["dataset_id"], delivery_id, "metadata", detail, now)
-            return delivery_of(_row(connection, delivery_id))
+            return delivery_of(row_of(connection, delivery_id))
 
     def _select(self, where: str, values: Sequence[Any] | Mapping[str, Any]) -> list[Standing]:
         query = f"SELECT v.*, d.state AS dataset_state FROM deliveries v JOIN datasets d ON d.id = v.dataset_id {where}"  # noqa: S608 - clauses of this module
@@ -304,150 +277,3 @@ class DeliveryFacts:
             Standing(delivery_of(row), row["approve"], consents_of(row), DatasetState(row["dataset_state"]))
             for row in rows
         ]
-
-
-def _row(connection: sqlite3.Connection, delivery_id: int) -> sqlite3.Row:
-    row: sqlite3.Row = connection.execute("SELECT * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
-    return row
-
-
-def _apply(connection: sqlite3.Connection, row: sqlite3.Row, fact: Fact, now: datetime) -> sqlite3.Row:
-    before = DeliveryState(row["state"])
-    after = next_delivery_state(before, fact.event)
-    # the answer is still unknown after these, and must stay known to be unknown
-    in_doubt = (
-        fact.event is DeliveryEvent.LOST or after is DeliveryState.UNCONFIRMED or fact.hold is HoldKind.UNCONFIRMED
-    )
-    if (
-        before is after
-        and before in (DeliveryState.HELD, DeliveryState.SKIPPED)
-        and fact.event is not DeliveryEvent.HOLD
-    ):
-        # the operator's word came while the step was under way, and is what should be read
-        fact = replace(fact, reason=row["error"], hint=row["hint"], hold=HoldKind(row["hold"]) if row["hold"] else None)
-    went_well = fact.event in _WENT_WELL and after is not DeliveryState.HELD
-    consents = consents_of(row)
-    if fact.event is DeliveryEvent.ABSENT:
-        # the word to send again was about the send before, and is good for one
-        consents -= {HoldKind.UNCONFIRMED}
-    connection.execute(
-        "UPDATE deliveries SET state = :state, error = :error, hint = :hint, hold = :hold, consents = :consents,"
-        " remote_id = CASE WHEN NOT :removed THEN coalesce(:remote_id, remote_id) END,"
-        " remote_status = CASE WHEN NOT :removed THEN coalesce(:remote_status, remote_status) END,"
-        " replaces = CASE WHEN NOT :removed THEN replaces END,"
-        # a yes to what the server said last time is not a yes to what it says now
-        " released = CASE WHEN NOT :server_holds THEN released END,"
-        " attempts = attempts + :attempted, failures = :failures, next_attempt_at = :next,"
-        " sent_at = CASE WHEN :in_doubt THEN coalesce(sent_at, :now) WHEN :still_in_doubt THEN sent_at ELSE NULL END,"
-        " ended_at = CASE WHEN :ended THEN :now ELSE NULL END WHERE id = :id",
-        {
-            "state": after,
-            # what went well is told by the history; error and hint are for what somebody should know or do
-            "error": None if went_well else harmless(fact.reason),
-            "hint": None if went_well else harmless(fact.hint),
-            "hold": fact.hold,
-            "consents": json_text(sorted(consents)),
-            "remote_id": harmless(fact.remote_id),
-            "remote_status": harmless(fact.remote_status),
-            "server_holds": int(fact.hold is HoldKind.SERVER),
-            "removed": int(fact.event is DeliveryEvent.REMOVED),
-            "attempted": int(fact.attempt),
-            "failures": row["failures"] + 1 if fact.failure else 0,
-            "next": time_text(fact.retry_at) if fact.retry_at else None,
-            "in_doubt": int(in_doubt),
-            "still_in_doubt": int(fact.in_doubt or fact.event in _TELLS_NOTHING),
-            "ended": int(after in ENDED),
-            "now": time_text(now),
-            "id": row["id"],
-        },
-    )
-    told = (None if went_well else fact.reason, fact.remote_status or row["remote_status"])
-    if after is not before or fact.failure or told != (row["error"], row["remote_status"]):
-        parts = [row["destination"], fact.remote_status or "", fact.reason or ""]
-        detail = ": ".join(part for part in parts if part)
-        history.append(connection, row["dataset_id"], row["id"], fact.event, detail, now)
-    return _row(connection, row["id"])
-
-
-def _word(
-    connection: sqlite3.Connection,
-    row: sqlite3.Row,
-    event: DeliveryEvent,
-    values: Metadata,
-    now: datetime,
-    why: str = "",
-    *,
-    approves: bool = True,
-) -> sqlite3.Row:
-    before = DeliveryState(row["state"])
-    kind = HoldKind(row["hold"]) if row["hold"] else None
-    try:
-        after = next_delivery_state(before, event)
-    except IllegalTransition:
-        raise IllegalTransition(f"the delivery to {row['destination']} is {before}: {event} changes nothing") from None
-    if event is DeliveryEvent.WORD_RETRY and before is DeliveryState.HELD and kind not in _RETRY_FREES:
-        raise IllegalTransition(
-            f"the delivery to {row['destination']} is held ({row['error'] or kind}): retry does not free it",
-            hint=f"depositd release {row['dataset_id']}",
-        )
-    consents = consents_of(row)
-    says_yes = event is DeliveryEvent.WORD_RELEASE and approves
-    if says_yes:
-        consents |= {HoldKind.APPROVAL} | ({kind} if kind else frozenset())
-    if event is DeliveryEvent.WORD_RETRY and kind is HoldKind.UNCONFIRMED:
-        # the destination is asked once more, and what it does not have is then sent again on this word
-        consents |= {HoldKind.UNCONFIRMED}
-    holding = after is DeliveryState.HELD
-    connection.execute(
-        "UPDATE deliveries SET state = ?, hold = ?, error = ?, hint = ?, consents = ?, operator_values = ?,"
-        " failures = 0, next_attempt_at = NULL, ended_at = ?,"
-        " released = CASE WHEN ? THEN error ELSE released END,"
-        # not sent at all, or sent although the deletion was refused: nothing is deleted for that
-        " replaces = CASE WHEN ? THEN NULL ELSE replaces END WHERE id = ?",
-        (
-            after,
-            HoldKind.OPERATOR if holding else None,
-            "held by the operator" if holding else None,
-            f"depositd release {row['dataset_id']} sends it" if holding else None,
-            json_text(sorted(consents)),
-            json_text({**delivery_of(row).values, **values}),
-            time_text(now) if after in ENDED else None,
-            int(says_yes and kind is HoldKind.SERVER),
-            int(event is DeliveryEvent.WORD_SKIP or before is DeliveryState.FAILED),
-            row["id"],
-        ),
-    )
-    # what waits behind a held namesake may go on now; whether it may, its next step finds
-    connection.execute(
-        "UPDATE deliveries SET hold = NULL, next_attempt_at = NULL WHERE state = 'waiting' AND hold = ?",
-        (HoldKind.NAMESAKE,),
-    )
-    if after is DeliveryState.WAITING:
-        # what kept it from being archived may be mended as well
-        connection.execute("UPDATE datasets SET next_pack_at = NULL WHERE id = ?", (row["dataset_id"],))
-    told = "; ".join(part for part in (why, _told(values)) if part)
-    detail = f"{row['destination']}, by the operator" + (f": {told}" if told else "")
-    history.append(connection, row["dataset_id"], row["id"], event, detail, now)
-    return _row(connection, row["id"])
-
-
-def _hand_on_replacement(connection: sqlite3.Connection, row: sqlite3.Row) -> None:
-    """Let the newest generation replace what a superseded one was to replace, with the metadata given for that."""
-    if row["replaces"] is None:
-        return
-    heir = connection.execute(
-        "SELECT v.* FROM deliveries AS v JOIN datasets AS d ON d.id = v.dataset_id"
-        " JOIN datasets AS mine USING (format, location, key)"
-        " WHERE mine.id = ? AND d.current = 1 AND v.destination = ? AND v.replaces IS NULL",
-        (row["dataset_id"], row["destination"]),
-    ).fetchone()
-    if heir is not None:
-        values = json_text({**delivery_of(row).values, **delivery_of(heir).values})
-        connection.execute(
-            "UPDATE deliveries SET replaces = ?, operator_values = ? WHERE id = ?",
-            (row["replaces"], values, heir["id"]),
-        )
-
-
-def _told(values: Metadata) -> str:
-    return ", ".join(f"{key}={value}" for key, value in values.items())
