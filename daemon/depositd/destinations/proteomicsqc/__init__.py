@@ -1,14 +1,14 @@
 """ProteomicsQC, with tokens or with the web session of older servers.
 
-From a script or a notebook::
+From a script or a notebook, with the first project and pipeline that the account sees::
 
     from depositd.destinations.proteomicsqc import Client
 
     client = Client("https://qc.example.org/", token="…")
-    pipeline = next(one for one in client.pipelines("demo-project") if one.slug == "tmt-qc")
-    upload = client.upload_raw("sample1.raw", pid=pipeline.uuid)
-    table = client.qc_data("demo-project", "tmt-qc-demo", data_range=3, columns=["RawFile", "N_peptides"])
-    print(upload.orig_file, table)
+    project = client.projects()[0].slug
+    pipeline = client.pipelines(project)[0]
+    print(client.upload_raw("sample1.raw", pid=pipeline.uuid).orig_file)
+    print(client.qc_data(project, pipeline.slug, data_range=3, columns=["RawFile", "N_peptides"]))
 
 With ``username`` and ``password`` instead of ``token`` it works through a web session, which is all that older servers
 know; ``client.token()`` then makes a token where the server has them.  Whatever goes wrong is a

@@ -4,8 +4,8 @@ Each method is one request (``runs_on_page`` one for each page).  A success is t
 documented body; everything else raises a :class:`~depositd.errors.RemoteError`.  Nothing is retried, save what was
 refused because a web session ended (:mod:`depositd.destinations.proteomicsqc.connection`).
 
-The server's API page is the contract.  Older servers know web sessions only, no run keys and no pipeline UUIDs; what
-they ignore or answer with 500 is said where it matters, and is refused here (ValueError) before it is sent.
+The server's API page is the contract.  Older servers know web sessions only, heed no run keys and tell no pipeline UUIDs;
+what they ignore or answer with 500 is said where it matters, and is refused here (ValueError) before it is sent.
 """
 
 from __future__ import annotations
@@ -15,15 +15,24 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
 
 from requests.adapters import BaseAdapter
 
+from depositd.destinations.base import RunAction
 from depositd.destinations.body import Body, FilePart, Progress
 from depositd.destinations.classify import A_QUESTION, Meanings, is_page
 from depositd.destinations.credentials import Credentials, Given
 from depositd.destinations.fields import an_object, list_of
 from depositd.destinations.http import Answer, Session, utc_now
+from depositd.destinations.proteomicsqc.arguments import (
+    action_of,
+    chosen_runs,
+    require,
+    selection,
+    texts,
+    texts_or_all,
+    uuid_of,
+)
 from depositd.destinations.proteomicsqc.connection import Connection
 from depositd.destinations.proteomicsqc.pages import PageRun, has_login_form, page_runs
 from depositd.destinations.proteomicsqc.records import (
@@ -38,7 +47,7 @@ from depositd.destinations.proteomicsqc.records import (
 from depositd.errors import AuthError, NotFound, Rejected, Unavailable
 from depositd.rate_limit import RateLimit
 
-ACTIONS = ("flag", "unflag", "accept", "reject")
+ACTIONS = tuple(RunAction)
 MOST_PAGES = 200
 
 _OF_ONE_PIPELINE: Meanings = {**A_QUESTION, 400: Rejected, 404: NotFound}
@@ -163,7 +172,7 @@ class Client:
         Raises NotFound or Rejected for a project that is not there; ValueError for an empty slug (500 on an older
         server).  The server's API page, section /api/pipelines.
         """
-        _require(project=project)
+        require(project=project)
         return self._connection.read(self._list_of("api/pipelines", {"project": project}), list_of(Pipeline.read))
 
     def uploaders(self, project: str, pipeline: str) -> list[Uploader]:
@@ -172,7 +181,7 @@ class Client:
         Raises NotFound or Rejected for a pipeline that is not there; ValueError for an empty slug.  The server's API
         page, section /api/pipeline-uploaders.
         """
-        _require(project=project, pipeline=pipeline)
+        require(project=project, pipeline=pipeline)
         answer = self._list_of("api/pipeline-uploaders", {"project": project, "pipeline": pipeline})
         return self._connection.read(answer, list_of(Uploader.read))
 
@@ -184,9 +193,9 @@ class Client:
         Unavailable (500) on an older server where no run has been processed yet; ValueError for an empty slug or a
         ``data_range`` below 1 (500 there).  The server's API page, section /api/qc-data.
         """
-        query: dict[str, Any] = _selection(project, pipeline, data_range)
+        query: dict[str, Any] = selection(project, pipeline, data_range)
         if columns:
-            query["columns"] = _texts("columns", columns)
+            query["columns"] = texts("columns", columns)
         return self._table("api/qc-data", query)
 
     def protein_names(
@@ -205,8 +214,8 @@ class Client:
         ``raw_files`` (None or none: all).  Raises NotFound or Rejected for a pipeline that is not there; ValueError as
         :meth:`qc_data`.  The server's API page, section /api/protein-names.
         """
-        query = _selection(project, pipeline, data_range)
-        query["raw_files"] = _or_all(raw_files)
+        query = selection(project, pipeline, data_range)
+        query["raw_files"] = texts_or_all("raw_files", raw_files)
         query["remove_contaminants"] = remove_contaminants
         query["remove_reversed_sequences"] = remove_reversed_sequences
         return self._table("api/protein-names", query)
@@ -229,10 +238,10 @@ class Client:
         """
         if not protein_names or not columns:
             raise ValueError("protein_groups needs at least one protein name and one column")
-        query = _selection(project, pipeline, data_range)
-        query["raw_files"] = _or_all(raw_files)
-        query["protein_names"] = _texts("protein_names", protein_names)
-        query["columns"] = _texts("columns", columns)
+        query = selection(project, pipeline, data_range)
+        query["raw_files"] = texts_or_all("raw_files", raw_files)
+        query["protein_names"] = texts("protein_names", protein_names)
+        query["columns"] = texts("columns", columns)
         return self._table("api/protein-groups", query)
 
     def runs_on_page(self, project: str, pipeline: str) -> list[PageRun] | None:
@@ -241,7 +250,7 @@ class Client:
         None where the page cannot be seen, or not all of it: not there, or only for a web session and we have a token.
         No section of the server's API page: it is the page ``/proteomics/detail/<project>/<pipeline>`` that people see.
         """
-        _require(project=project, pipeline=pipeline)
+        require(project=project, pipeline=pipeline)
         path = f"proteomics/detail/{quote(project, safe='')}/{quote(pipeline, safe='')}"
         runs: list[PageRun] = []
         seen: set[tuple[str, frozenset[str]]] = set()
@@ -275,7 +284,7 @@ class Client:
         ArchiveInvalid where the file is not what its FilePart promised, OSError where a path cannot be read, ValueError
         for a ``pid`` that is no UUID (500 there).  The server's API page, section /api/upload/raw.
         """
-        canonical = _uuid(pid)
+        canonical = uuid_of(pid)
         part = file if isinstance(file, FilePart) else FilePart.of_path(file)
         body = Body.multipart(
             [("pid", canonical)], "orig_file", part, rate_limit=self._rate_limit, on_progress=on_progress
@@ -302,10 +311,9 @@ class Client:
         back with :meth:`qc_data` (``Flagged``, ``Use Downstream``).  Twice changes nothing.  Raises ValueError for an
         unknown action and for none, or more than one, of the selections.  The server's API page, section /api/rawfile.
         """
-        if action not in ACTIONS:
-            raise ValueError(f"{action!r} is no action (one of {', '.join(ACTIONS)})")
-        chosen = _chosen(project, pipeline, run_keys, raw_file_ids, raw_files)
-        return self._change("api/rawfile", [*chosen, ("action", str(action))])
+        checked = action_of(action)
+        chosen = chosen_runs(project, pipeline, run_keys, raw_file_ids, raw_files)
+        return self._change("api/rawfile", [*chosen, ("action", str(checked))])
 
     def flag_create(
         self,
@@ -320,7 +328,7 @@ class Client:
 
         The server's API page, section "/api/flag/create and /api/flag/delete".
         """
-        return self._change("api/flag/create", _chosen(project, pipeline, run_keys, raw_file_ids, raw_files))
+        return self._change("api/flag/create", chosen_runs(project, pipeline, run_keys, raw_file_ids, raw_files))
 
     def flag_delete(
         self,
@@ -335,7 +343,7 @@ class Client:
 
         The server's API page, section "/api/flag/create and /api/flag/delete".
         """
-        return self._change("api/flag/delete", _chosen(project, pipeline, run_keys, raw_file_ids, raw_files))
+        return self._change("api/flag/delete", chosen_runs(project, pipeline, run_keys, raw_file_ids, raw_files))
 
     def close(self) -> None:
         """Release connections."""
@@ -380,53 +388,3 @@ class Client:
             status=error.status,
             body=error.body,
         )
-
-
-def _require(**values: str) -> None:
-    """Refuse what an older server answers with 500."""
-    for name, value in values.items():
-        if not value:
-            raise ValueError(f"{name} is empty")
-
-
-def _uuid(pid: str) -> str:
-    """Return a pipeline's UUID as the server writes it; another text is answered with 500."""
-    try:
-        return str(UUID(pid))
-    except ValueError:
-        raise ValueError(f"pid {pid!r} is not a UUID (Pipeline.uuid, or as the pipeline's page shows it)") from None
-
-
-def _selection(project: str, pipeline: str, data_range: int) -> dict[str, Any]:
-    _require(project=project, pipeline=pipeline)
-    if data_range < 1:
-        raise ValueError(f"data_range is {data_range} (the number of most recent runs, at least 1)")
-    return {"project": project, "pipeline": pipeline, "data_range": data_range}
-
-
-def _texts(name: str, values: Sequence[str]) -> list[str]:
-    """Return a list of names; a single text, which Python would take apart, and empty names are refused."""
-    if isinstance(values, str) or not all(values):
-        raise ValueError(f"{name} is {values!r} (a list of names, none of them empty)")
-    return [str(value) for value in values]
-
-
-def _or_all(names: Sequence[str] | None) -> list[str] | None:
-    """Return names as a list; null stands for all on both servers, an empty list for none on the older one."""
-    return _texts("raw_files", names) if names else None
-
-
-def _chosen(
-    project: str, pipeline: str, run_keys: Sequence[str], raw_file_ids: Sequence[int], raw_files: Sequence[str]
-) -> list[tuple[str, str]]:
-    _require(project=project, pipeline=pipeline)
-    given = {
-        "run_keys": _texts("run_keys", run_keys),
-        "raw_file_ids": [str(number) for number in raw_file_ids],
-        "raw_files": _texts("raw_files", raw_files),
-    }
-    named = [(name, values) for name, values in given.items() if values]
-    if len(named) != 1:
-        raise ValueError("give one of run_keys, raw_file_ids or raw_files")
-    name, values = named[0]
-    return [("project", project), ("pipeline", pipeline), *((name, value) for value in values)]

@@ -17,24 +17,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, assert_never
+from typing import assert_never
 
 from depositd.destinations.base import Measures, Outcome, Report
 from depositd.destinations.body import FilePart
 from depositd.destinations.http import SLOWEST_SERVER_BYTES_PER_S, utc_now
 from depositd.destinations.proteomicsqc.client import Client
+from depositd.destinations.proteomicsqc.lists import Lists
 from depositd.destinations.proteomicsqc.measuring import Measuring
-from depositd.destinations.proteomicsqc.records import ASKED_COLUMNS, RawUpload, qc_runs, sanitised, stem_of
+from depositd.destinations.proteomicsqc.records import RawUpload, sanitised, stem_of
 from depositd.destinations.proteomicsqc.runs import (
-    RECENT_RUNS,
     Known,
     arrived,
     comparable,
     may_be_ours,
     own_key,
 )
-from depositd.destinations.proteomicsqc.target import Held, Target, Wanted, find_target, place_of, same_uuid
-from depositd.errors import AuthError, NotFound, Rejected, Unavailable
+from depositd.destinations.proteomicsqc.target import (
+    Held,
+    Target,
+    Wanted,
+    find_target,
+    is_other_pipeline,
+    place_of,
+)
+from depositd.errors import AuthError, Rejected
 from depositd.model import Archive, Delivery, DeliveryState, HoldKind, Metadata, Packing, Problem
 from depositd.states import DeliveryEvent
 from depositd.units import printable, show_count, show_duration
@@ -212,7 +219,7 @@ class ProteomicsQC:
 
     def _delivered(self, upload: RawUpload, target: Target) -> Outcome:
         kept = printable(upload.orig_file, 300)
-        if _is_other_pipeline(upload.pipeline, target):
+        if is_other_pipeline(upload.pipeline, target):
             return Outcome(
                 DeliveryEvent.FAILED,
                 remote_id=kept,
@@ -231,31 +238,14 @@ class ProteomicsQC:
         )
 
     def _known(self, target: Target, name: str) -> Known:
-        """Return the runs of one name.
-
-        The page shows every run at once, ``qc-data`` only those that have been processed.  A 500 of qc-data is how
-        the older server says that there are none yet.
-        """
-        if target.project is None or target.pipeline is None:
-            return Known()
+        """Return the runs of one name, in both lists."""
         stem = stem_of(name)
-        try:
-            table = self._client.qc_data(target.project, target.pipeline, data_range=RECENT_RUNS, columns=ASKED_COLUMNS)
-            processed = qc_runs(table)
-        except (NotFound, Rejected):
-            processed = None
-        except Unavailable as error:
-            if error.status != 500:
-                raise
-            processed = None
-        page = self._client.runs_on_page(target.project, target.pipeline)
-        if page == [] and processed:
-            page = None  # something else answered in its place: the page shows all that was processed, and more
-        rows = None if page is None else [run for run in page if stem_of(run.name) == stem]
-        named = [run for run in processed or () if stem_of(run.stem) == stem]
+        lists = Lists.ask(self._client, target)
+        rows = None if lists.page is None else [run for run in lists.page if stem_of(run.name) == stem]
+        named = [run for run in lists.processed or () if stem_of(run.stem) == stem]
         ours = [run for run in named if may_be_ours(run, self._client.username)]
         return Known(
-            keys=None if processed is None else tuple(run.key for run in ours if run.key),
+            keys=None if lists.processed is None else tuple(run.key for run in ours if run.key),
             unkeyed=sum(1 for run in ours if not run.key),
             others=len(named) - len(ours),
             rows=None if rows is None else len(rows),
@@ -334,12 +324,3 @@ class ProteomicsQC:
             ),
             hold=HoldKind.UNCONFIRMED,
         )
-
-
-def _is_other_pipeline(answered: Any, target: Target) -> bool:
-    """True where the answer names a pipeline that can be compared with ours, and it is another."""
-    if isinstance(answered, int) and not isinstance(answered, bool):
-        return target.number is not None and answered != target.number
-    if isinstance(answered, str):
-        return "-" in answered and len(answered) == 36 and not same_uuid(answered, target.pid)
-    return False

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from depositd.destinations.base import AwaitedRun, MeasuredRun, RunAction
 from depositd.destinations.proteomicsqc.client import Client
+from depositd.destinations.proteomicsqc.marking import FLAGGED, SHOWN_AS, USED, mark
 from depositd.destinations.proteomicsqc.matching import assigned
 from depositd.destinations.proteomicsqc.records import (
     ASKED_COLUMNS,
@@ -13,7 +14,6 @@ from depositd.destinations.proteomicsqc.records import (
     QcRun,
     has_column,
     qc_runs,
-    stem_of,
     switch_at,
     value_at,
 )
@@ -21,17 +21,6 @@ from depositd.destinations.proteomicsqc.runs import RECENT_RUNS, may_be_ours
 from depositd.destinations.proteomicsqc.target import Held, Target, Wanted, find_target
 from depositd.errors import AuthError, Rejected, Unavailable
 from depositd.units import printable
-
-FLAGGED = "Flagged"
-USED = "Use Downstream"
-
-_SHOWN_AS: Mapping[RunAction, tuple[str, bool]] = {
-    RunAction.FLAG: (FLAGGED, True),
-    RunAction.UNFLAG: (FLAGGED, False),
-    RunAction.ACCEPT: (USED, True),
-    RunAction.REJECT: (USED, False),
-}
-"""The column that an action changes, and to what."""
 
 
 class Measuring:
@@ -62,41 +51,32 @@ class Measuring:
     def mark(self, run: MeasuredRun, action: RunAction) -> None:
         """Flag, unflag, accept or reject a run, by its key where it has one, and read it back; twice changes nothing.
 
-        The server answers 200 for a run that it does not know or that is not ours, so only what ``qc-data`` shows
-        afterwards counts: raises Unavailable where the change does not show.  A server without the column (``Flagged``,
-        ``Use Downstream``) shows nothing: there the answer alone has to be believed.  Raises Rejected where we may not
-        change it or the pipeline cannot be asked about, AuthError.
+        What is sent is :func:`depositd.destinations.proteomicsqc.marking.mark`.  Raises Unavailable where the change
+        does not show, Rejected where we may not change it or the pipeline cannot be asked about, AuthError.
         """
         target = self._target()
-        said = self._send(target, run, action)
-        column, wanted = _SHOWN_AS[action]
-        table = self._qc_data(target, [*ASKED_COLUMNS, column])
-        if not has_column(table, column):
+        column, _wanted = SHOWN_AS[action]
+        by_key = {"run_keys": [run.run_key]} if run.run_key else {"raw_files": [run.raw_file]}
+
+        def ask(data_range: int) -> Columns:
+            return self._qc_data(target, [*ASKED_COLUMNS, column], data_range)
+
+        try:
+            marked = mark(self._client, (target.project or "", target.pipeline or ""), action, ask, **by_key)
+        except AuthError as error:
+            raise self._not_for_us(error, f"{action} run {_name_of(run)}") from error
+        if not has_column(marked.table, column) or (len(marked.runs) == 1 and not marked.unmoved):
             return
-        row = _row_of(run, qc_runs(table))
-        if row is None:
-            shown = "no such run"
-        elif switch_at(table, column, row) is wanted:
-            return
+        if len(marked.runs) == 1:
+            shown = f"{column}: {printable(str(value_at(marked.table, column, marked.runs[0].row)), 60)}"
         else:
-            shown = f"{column}: {printable(str(value_at(table, column, row)), 60)}"
+            shown = "no such run"
+        status = marked.answer.get("status")
+        said = f" ({printable(status, 100)})" if isinstance(status, str) and status else ""
         raise Unavailable(
             f"{self._client.host} answered {action} of run {_name_of(run)} with success{said}, but shows {shown}",
             hint=f"it is tried again by itself; where that does not help, {action} it on the pipeline's page",
         )
-
-    def _send(self, target: Target, run: MeasuredRun, action: RunAction) -> str:
-        """Send the action; returns what the server said besides, as a clause."""
-        keys = [run.run_key] if run.run_key else []
-        names = [] if keys else _file_names(run.raw_file)
-        try:
-            said = self._client.rawfile(
-                action, target.project or "", target.pipeline or "", run_keys=keys, raw_files=names
-            )
-        except AuthError as error:
-            raise self._not_for_us(error, f"{action} run {_name_of(run)}") from error
-        status = said.get("status")
-        return f" ({printable(status, 100)})" if isinstance(status, str) and status else ""
 
     def _target(self) -> Target:
         try:
@@ -111,11 +91,11 @@ class Measuring:
             )
         return target
 
-    def _qc_data(self, target: Target, columns: Sequence[str]) -> Columns:
+    def _qc_data(self, target: Target, columns: Sequence[str], data_range: int = RECENT_RUNS) -> Columns:
         project, pipeline = target.project or "", target.pipeline or ""
         asked = list(dict.fromkeys(columns))
         try:
-            return self._client.qc_data(project, pipeline, data_range=RECENT_RUNS, columns=asked)
+            return self._client.qc_data(project, pipeline, data_range=data_range, columns=asked)
         except AuthError as error:
             raise self._not_for_us(error, f"see the results of {printable(f'{project}/{pipeline}', 120)}") from error
         except Unavailable as error:
@@ -146,19 +126,6 @@ def _measured(one: AwaitedRun, run: QcRun, table: Columns, columns: Sequence[str
         flagged=switch_at(table, FLAGGED, run.row),
         rejected=None if used is None else not used,
     )
-
-
-def _row_of(run: MeasuredRun, runs: Sequence[QcRun]) -> int | None:
-    """Return the row of a run, None where it is not there or cannot be told from another."""
-    if run.run_key is not None:
-        return next((one.row for one in runs if one.key == run.run_key), None)
-    rows = [one.row for one in runs if stem_of(one.stem) == stem_of(run.raw_file)]
-    return rows[0] if len(rows) == 1 else None
-
-
-def _file_names(raw_file: str) -> list[str]:
-    """Return the names that a run may go by: ``qc-data`` shows the stem, the older server compares the file's name."""
-    return [raw_file, *(raw_file + suffix for suffix in (".raw", ".RAW") if not raw_file.endswith(suffix))]
 
 
 def _name_of(run: MeasuredRun) -> str:

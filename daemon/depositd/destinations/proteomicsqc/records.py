@@ -143,7 +143,7 @@ class RawUpload:
 class QcRun:
     """One run as ``qc-data`` shows it once it has been processed; ``row`` is its place in every column.
 
-    ``key`` and ``uploader`` are None on an older server.  The server's API page, section /api/qc-data.
+    ``key`` and ``uploader`` are None where the server does not tell them.  The server's API page, section /api/qc-data.
     """
 
     row: int

@@ -40,8 +40,8 @@ class Known:
 
     @property
     def takes_no_other(self) -> bool:
-        """True where a server that takes each name once has it already: shown without a key, or on the page."""
-        return not self.keys and bool(self.unkeyed or self.others or self.rows)
+        """True where a server that takes each name once has it already: processed, or on the page."""
+        return bool(self.processed or self.rows)
 
     def as_json(self) -> dict[str, Any]:
         """Return what is noted before a file is sent."""

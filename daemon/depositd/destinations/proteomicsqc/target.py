@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -27,7 +28,7 @@ class Wanted:
 class Target:
     """Where a file goes: the pipeline's UUID, and the slugs by which its runs are asked for, where they are known.
 
-    ``number`` is the database's, where the server tells it.  ``older`` is True where it does not tell UUIDs: it gives
+    ``number`` is the database's, where the server tells it.  ``older`` is True where it does not tell UUIDs: it heeds
     no run keys either, and takes each name once in a pipeline.
     """
 
@@ -50,10 +51,13 @@ def find_target(client: Client, wanted: Wanted, projects: Sequence[Project]) -> 
     """Return where files go; raises Held where the config and the server do not agree on that, and RemoteError."""
     if wanted.pid is not None and (wanted.project is None or wanted.pipeline is None):
         return _target_of_pid(client, wanted.pid, projects)
-    project, pipeline = wanted.project or "", wanted.pipeline or ""
-    slugs = [one.slug for one in projects]
-    if project not in slugs:
-        raise Held(f"{client.host} shows us no project {project!r}", _nearest(project, slugs))
+    project, found = named_pipeline(client, wanted, projects)
+    return Target(_pid_of(client, found, wanted.pid), project, found.slug, found.number, older=found.uuid is None)
+
+
+def named_pipeline(client: Client, wanted: Wanted, projects: Sequence[Project]) -> tuple[str, Pipeline]:
+    """Return the pipeline of some slugs, with its project's; raises Held where it is not shown, and RemoteError."""
+    project, pipeline = checked_project(client, wanted.project or "", projects), wanted.pipeline or ""
     try:
         pipelines = client.pipelines(project)
     except (NotFound, Rejected) as error:
@@ -62,7 +66,33 @@ def find_target(client: Client, wanted: Wanted, projects: Sequence[Project]) -> 
     if found is None:
         hint = _nearest(pipeline, [one.slug for one in pipelines])
         raise Held(f"{client.host} shows us no pipeline {pipeline!r} in project {project!r}", hint)
-    return Target(_pid_of(client, found, wanted.pid), project, pipeline, found.number, older=found.uuid is None)
+    return project, found
+
+
+def checked_project(client: Client, project: str, projects: Sequence[Project]) -> str:
+    """Return a project's slug that the server shows; raises Held with the nearest where it does not."""
+    slugs = [one.slug for one in projects]
+    if project not in slugs:
+        raise Held(f"{client.host} shows us no project {project!r}", _nearest(project, slugs))
+    return project
+
+
+def pipeline_of_pid(client: Client, pid: str, projects: Sequence[Project]) -> tuple[str, Pipeline] | None:
+    """Return the pipeline of a UUID, with its project's slug; None where no project shows it."""
+    for project in projects:
+        for pipeline in _pipelines_of(client, project):
+            if pipeline.uuid is not None and same_uuid(pipeline.uuid, pid):
+                return project.slug, pipeline
+    return None
+
+
+def is_other_pipeline(answered: Any, target: Target) -> bool:
+    """True where the answer to an upload names a pipeline that can be compared with ours, and it is another."""
+    if isinstance(answered, int) and not isinstance(answered, bool):
+        return target.number is not None and answered != target.number
+    if isinstance(answered, str):
+        return "-" in answered and len(answered) == 36 and not same_uuid(answered, target.pid)
+    return False
 
 
 def _pid_of(client: Client, found: Pipeline, wanted_pid: str | None) -> str:
@@ -95,11 +125,11 @@ def _checked(pid: str) -> str:
 def _target_of_pid(client: Client, pid: str, projects: Sequence[Project]) -> Target:
     """Look for the slugs of a pipeline known by its UUID; without them it can be sent to, but not asked about."""
     pid = _checked(pid)
-    for project in projects:
-        for pipeline in _pipelines_of(client, project):
-            if pipeline.uuid is not None and same_uuid(pipeline.uuid, pid):
-                return Target(pid, project.slug, pipeline.slug, pipeline.number)
-    return Target(pid, None, None)
+    found = pipeline_of_pid(client, pid, projects)
+    if found is None:
+        return Target(pid, None, None)
+    project, pipeline = found
+    return Target(pid, project, pipeline.slug, pipeline.number)
 
 
 def _pipelines_of(client: Client, project: Project) -> list[Pipeline]:
