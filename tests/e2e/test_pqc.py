@@ -215,12 +215,12 @@ def test_trend_draws_each_run_with_the_median(pqc, sandbox):
     [("flag", ["yes", "yes"]), ("unflag", ["no", "yes"]), ("accept", ["no", "yes"]), ("reject", ["no", "no"])],
 )
 @pytest.mark.parametrize("generation", ["modern", "older"])
-def test_a_word_is_read_back(tmp_path, action, shown, generation):
+@pytest.mark.parametrize("chosen", [("rf1",), ("--raw-files", "demo_run_01")])
+def test_a_word_is_read_back(tmp_path, action, shown, generation, chosen):
     with running(process_s=0.0, pqc_mode=generation) as one:
         pqc = Command(tmp_path, login(one))
-        chosen = ("rf1",) if generation == "modern" else ("--raw-files", "demo_run_01")
         row = pqc.text("pqc", action, *chosen, *demo(one)).splitlines()[1]
-        assert row.split() == [*(["rf1"] if generation == "modern" else []), "demo_run_01", *shown]
+        assert row.split() == ["rf1", "demo_run_01", *shown]
         assert pqc.json("pqc", action, *chosen, *demo(one)) == {}
 
 
@@ -234,11 +234,18 @@ def test_unknown_runs_are_named_and_nothing_is_done(pqc, sandbox):
 def test_a_run_that_is_not_ours_stays_as_it_is_and_that_is_told(pqc, sandbox):
     done = pqc.run("pqc", "flag", "rf1", *demo(sandbox), status=1, DEPOSITD_TOKEN=sandbox.other_pqc_token)
     assert "1 run not flagged, although the server took it: rf1" in done.stderr
+    assert done.stderr.index("our own runs only") < done.stderr.index("older server") < done.stderr.index("--raw-files")
+    by_name = ("pqc", "flag", "--raw-files", "demo_run_01", *demo(sandbox))
+    done = pqc.run(*by_name, status=1, DEPOSITD_TOKEN=sandbox.other_pqc_token)
+    assert "our own runs only" in done.stderr
+    assert "older server" not in done.stderr
 
 
-def test_the_older_server_knows_names_alone(tmp_path, older):
-    done = Command(tmp_path, login(older)).run("pqc", "flag", "rf1", *demo(older), status=1)
-    assert "--raw-files" in done.stderr
+def test_several_runs_are_marked_by_key_on_the_older_server(tmp_path, older):
+    pqc = Command(tmp_path, login(older))
+    pqc.run("pqc", "reject", "rf1", "rf3", *demo(older))
+    table = pqc.json("pqc", "qc-data", *demo(older), "--columns", "RunKey,Use Downstream")
+    assert table == {"RunKey": ["rf1", "rf2", "rf3"], "Use Downstream": [False, True, False]}
 
 
 # --- who we are -------------------------------------------------------------------------------------------------------
@@ -254,9 +261,24 @@ def test_a_token_is_minted_used_and_revoked(tmp_path, sandbox):
     with_token = {"DEPOSITD_TOKEN": token, "DEPOSITD_USERNAME": "", "DEPOSITD_PASSWORD": ""}
     assert pqc.json("pqc", "projects", *at(sandbox), **with_token)
     assert pqc.json("pqc", "token", *at(sandbox))["token"] == token
-    assert "is revoked" in pqc.text("pqc", "token", "--revoke", *at(sandbox))
+    said = pqc.text("pqc", "token", "--revoke", *at(sandbox))
+    assert said == f"no token of the account is valid now, and {path} is deleted\n"
     assert not path.exists()
     assert "403" in pqc.run("pqc", "projects", *at(sandbox), status=1, **with_token).stderr
+    # nobody can tell whether there was one to revoke
+    assert pqc.text("pqc", "token", "--revoke", *at(sandbox)) == "no token of the account is valid now\n"
+    assert "403" in pqc.run("pqc", "token", "--revoke", *at(sandbox), status=1, **with_token).stderr
+
+
+def test_a_token_revokes_itself(pqc, sandbox):
+    assert pqc.text("pqc", "token", "--revoke", *at(sandbox)) == "the token is revoked\n"
+
+
+def test_what_clings_to_secrets_in_the_environment_is_left_out(tmp_path, sandbox):
+    token = {"DEPOSITD_TOKEN": f" {sandbox.pqc_token}\n"}
+    assert Command(tmp_path, token).json("pqc", "projects", *at(sandbox))
+    password = {**login(sandbox), "DEPOSITD_PASSWORD": f"{sandbox.password}\n"}
+    assert Command(tmp_path, password).json("pqc", "projects", *at(sandbox))
 
 
 def test_an_older_server_gives_no_tokens_and_says_so(tmp_path, older):

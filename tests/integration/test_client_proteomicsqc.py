@@ -435,7 +435,7 @@ def test_the_demo_pipeline_can_be_read(way):
     where = ("demo-project", "tmt-qc-demo")
     table = way.client.qc_data(*where, data_range=2)
     assert len(table["RawFile"]) == 2
-    assert ("RunKey" in table) is not way.older
+    assert table["RunKey"] == ["rf2", "rf3"]
     names = way.client.protein_names(*where, data_range=3)["protein_names"]
     assert names
     groups = way.client.protein_groups(
@@ -520,7 +520,7 @@ def test_results_come_once_a_run_was_processed_and_marks_are_read_back(way, tmp_
     way.clock.advance(60)
 
     [run] = measures.measured(wanted, ["N_peptides", "no such column"], frozenset())
-    assert (run.delivery_id, run.raw_file, run.run_key) == (1, "a_b", None if way.older else key)
+    assert (run.delivery_id, run.raw_file, run.run_key) == (1, "a_b", key)
     assert list(run.columns) == ["N_peptides"]
     assert run.columns["N_peptides"] > 0
     assert run.flagged is False
@@ -546,26 +546,58 @@ def test_results_of_files_of_one_name_are_told_apart(way, tmp_path):
     assert measures.measured(wanted[1:], [], frozenset({first}))[0].run_key == second
 
 
-def test_a_mark_of_a_run_that_is_not_there_is_no_success(way):
-    gone = MeasuredRun(1, "gone", None if way.older else "rf999")
+@pytest.mark.parametrize("key", ["rf999", None])
+def test_a_mark_of_a_run_that_is_not_there_is_no_success(way, key):
     with pytest.raises(Unavailable, match="but shows no such run"):
-        way.destination().measures.mark(gone, RunAction.FLAG)
+        way.destination().measures.mark(MeasuredRun(1, "gone", key), RunAction.FLAG)
+
+
+@pytest.mark.parametrize("way", ["older"], indirect=True)
+def test_the_older_server_is_told_by_name_what_it_ignores_by_key(way, tmp_path):
+    key = uploaded(way, tmp_path, "hela.RAW", b"first")
+    way.clock.advance(60)
+    run = MeasuredRun(1, "hela", key)
+    way.destination().measures.mark(run, RunAction.FLAG)
+    assert way.sandbox.runs[-1].flagged
+    assert way.sandbox.requests["POST /api/rawfile"] == 2
 
 
 # --- the notebook ----------------------------------------------------------------------------------------
 
 
-def test_the_example_of_the_package_does_what_it_says(clock, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def example(tmp_path, monkeypatch) -> str:
+    """The code of the package's own docstring, in a directory with the file that it sends."""
     block = re.search(r"::\n\n((?:    .*\n|\n)+)", proteomicsqc.__doc__ or "")
     assert block is not None
-    example = re.sub(r"(?m)^    ", "", block[1])
     (tmp_path / "sample1.raw").write_bytes(b"\x01\xa1content")
     monkeypatch.chdir(tmp_path)
+    return re.sub(r"(?m)^    ", "", block[1])
+
+
+def carried_out(example: str, url: str, token: str) -> None:
+    assert "https://qc.example.org/" in example
+    shown = example.replace("https://qc.example.org/", url).replace("…", token)
+    exec(compile(shown, "example", "exec"), names := {})
+    names["client"].close()
+
+
+def test_the_example_of_the_package_works_on_any_server_with_a_pipeline(example, server, capsys):
+    server.on("POST /api/projects", Said(201, [{"slug": "lab", "name": "Lab", "pk": 7, "description": ""}]))
+    server.on("POST /api/pipelines", Said(201, [{"slug": "dia", "name": "DIA", "uuid": UUID, "path_as_str": "/"}]))
+    server.on("POST /api/upload/raw", Said(201, {"orig_file": "/m/sample1.raw", "pipeline": 3, "created_by": 2}))
+    server.on("POST /api/qc-data", Said(200, {"RawFile": [], "N_peptides": []}))
+    carried_out(example, server.url, TOKEN)
+    asked = dict(zip(server.asked, server.bodies, strict=True))
+    assert json.loads(asked["POST /api/pipelines"]) == {"project": "lab"}
+    assert UUID.encode() in asked["POST /api/upload/raw"]
+    assert json.loads(asked["POST /api/qc-data"])["pipeline"] == "dia"
+    assert capsys.readouterr().out == "/m/sample1.raw\n{'RawFile': [], 'N_peptides': []}\n"
+
+
+def test_the_example_of_the_package_does_what_it_says(example, clock, capsys):
     with running(clock) as sandbox:
-        assert "https://qc.example.org/" in example
-        shown = example.replace("https://qc.example.org/", sandbox.pqc_url).replace("…", sandbox.pqc_token)
-        exec(compile(shown, "example", "exec"), names := {})
-        names["client"].close()
+        carried_out(example, sandbox.pqc_url, sandbox.pqc_token)
         assert [run.name for run in sandbox.runs] == ["sample1.raw"]
-    assert capsys.readouterr().out.startswith("/media/upload/sample1.raw {'RawFile': [")
+    assert capsys.readouterr().out.startswith("/media/upload/sample1.raw\n{'RawFile': [")
     assert len([line for line in example.splitlines() if line.strip() and not line.startswith("from")]) <= 5

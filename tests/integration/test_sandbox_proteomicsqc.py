@@ -246,14 +246,14 @@ class TestProteomicsqcReads:
         assert pipelines[1]["uuid"] == modern.sandbox.pid
         assert modern.post("pipelines", json={"project": "private-project"}).json() == []
 
-    def test_the_older_server_tells_no_uuids_and_no_run_keys(self, clock, older):
+    def test_the_older_server_tells_run_keys_and_no_uuids(self, clock, older):
         older.upload()
         clock.advance(2)
 
         pipelines = older.post("pipelines", json={"project": "demo-project"}).json()
 
         assert "uuid" not in pipelines[0]
-        assert "RunKey" not in older.qc_data()
+        assert older.qc_data()["RunKey"] == ["rf4"]
 
     @pytest.mark.parametrize(
         ("path", "values"),
@@ -443,6 +443,15 @@ class TestFlags:
         clock.advance(2)
 
         answer = older.post("rawfile", json={**older.of_pipeline(), "action": "flag", "raw_files": ["a"]})
+
+        assert (answer.status_code, answer.json()) == (200, {})
+        assert older.qc_data()["Flagged"] == [False]
+
+    def test_the_older_server_ignores_run_keys_silently(self, clock, older):
+        older.upload("a.raw")
+        clock.advance(2)
+
+        answer = older.post("rawfile", data={**older.of_pipeline(), "action": "flag", "run_keys": "rf4"})
 
         assert (answer.status_code, answer.json()) == (200, {})
         assert older.qc_data()["Flagged"] == [False]

@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from depositd.cli import pdi, pqc
-from depositd.cli.servers import Place, api_url, chosen, has_login, hint_by_hand, login_place
+from depositd.cli.servers import Place, api_url, chosen, find_place, given_by, has_login, hint_by_hand, login_place
 from depositd.destinations.classify import HINTS
 from depositd.destinations.credentials import Given
 from depositd.errors import AuthError, ConfigError, Conflict, NotFound, Rejected, Unavailable, Unconfirmed
@@ -54,6 +54,33 @@ def test_a_token_is_made_from_username_and_password_wherever_they_are():
     assert not has_login(BY_URL, {})
     with pytest.raises(typer.BadParameter, match="DEPOSITD_USERNAME and DEPOSITD_PASSWORD"):
         login_place(BY_URL, {})
+
+
+def test_what_clings_to_secrets_in_the_environment_is_left_out():
+    found = given_by({"DEPOSITD_TOKEN": " \tabc\r\n", "DEPOSITD_PASSWORD": " blanks \r\n"})
+    assert (found.token(), found.password()) == ("abc", " blanks ")
+    empty = given_by({"DEPOSITD_TOKEN": " \n", "DEPOSITD_PASSWORD": "\n", "DEPOSITD_USERNAME": ""})
+    assert (empty.token(), empty.password(), empty.username) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("http://qc.example.org/", "insecure_http: true"),
+        ("HTTP://qc.example.org/", "insecure_http: true"),
+        ("http://user:canary@qc.example.org/", "name the server without them"),
+        ("https://user:canary@qc.example.org/", "name the server without them"),
+        ("http://qc.example.org/?page=2", ""),
+        ("http://[qc/", ""),
+        ("qc.example.org", ""),
+    ],
+)
+def test_a_url_that_is_refused_has_the_hint_that_fits_its_fault(url, hint):
+    with pytest.raises(ConfigError) as raised:
+        find_place("proteomicsqc", None, url, None)
+    assert hint in raised.value.hint
+    assert bool(raised.value.hint) is bool(hint)
+    assert "canary" not in f"{raised.value}{raised.value.hint}"
 
 
 def test_a_place_never_shows_its_secrets():

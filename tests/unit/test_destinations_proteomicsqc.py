@@ -542,7 +542,14 @@ UNKEYED = Reply(200, {"RawFile": ["with_space_1"], "RunKey": "", "Uploader": ""}
 
 
 @pytest.mark.parametrize(
-    ("qc", "page"), [(UNKEYED, rows(KEPT)), (UNKEYED, Reply(404, b"")), (Reply(500, b""), rows(KEPT))]
+    ("qc", "page"),
+    [
+        (columns(("with_space_1", "rf3")), rows(KEPT)),
+        (columns(("with_space_1", "rf3")), Reply(404, b"")),
+        (UNKEYED, rows(KEPT)),
+        (UNKEYED, Reply(404, b"")),
+        (Reply(500, b""), rows(KEPT)),
+    ],
 )
 def test_an_older_server_is_not_sent_a_name_that_it_has(qc, page, archive):
     """It fails, and what it leaves behind can be taken for the next upload of that name to another pipeline."""
@@ -745,7 +752,9 @@ def test_not_yet_there_is_looked_for_again(sent_ago_s, archive):
 def test_after_a_while_it_is_the_operators_turn(sent_ago_s, archive):
     outcome = look(server_with(), archive, EMPTY, sent_ago_s)
     assert (outcome.event, outcome.hold) == (DeliveryEvent.HOLD, HoldKind.UNCONFIRMED)
-    assert "depositd retry 12 sends it again, depositd skip 12 leaves it" in outcome.hint
+    assert (
+        "depositd retry 12 looks once more and sends it if it is not there, depositd skip 12 leaves it" in outcome.hint
+    )
 
 
 @pytest.mark.parametrize(("started_ago_s", "held"), [(0.0, False), (60.0, False), (90.0, True)])

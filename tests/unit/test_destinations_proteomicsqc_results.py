@@ -288,6 +288,56 @@ def test_a_run_without_a_key_is_marked_by_the_names_that_its_file_may_have():
     assert [value for name, value in sent if name == "raw_files"] == ["hela", "hela.raw", "hela.RAW"]
 
 
+def by_name_alone(column: str, before: object, after: object, *, uploader="you@lab.edu") -> FakeServer:
+    """A server that shows keys, and changes what is chosen by name alone."""
+    table = {"RawFile": ["hela", "b"], "RunKey": ["rf4", "rf5"], "Uploader": [uploader] * 2}
+    server = server_with(uuid=None)
+    return server.on(QC, *(Reply(200, {**table, column: [value, None]}) for value in (before, after)))
+
+
+@pytest.mark.parametrize(
+    ("action", "column", "before", "after"),
+    [
+        (RunAction.FLAG, "Flagged", False, True),
+        (RunAction.UNFLAG, "Flagged", 1, 0),
+        (RunAction.ACCEPT, "Use Downstream", None, True),
+        (RunAction.REJECT, "Use Downstream", None, False),
+    ],
+)
+def test_a_server_that_ignores_keys_is_told_by_name_and_read_back_again(action, column, before, after):
+    server = by_name_alone(column, before, after)
+    measures(server).mark(MeasuredRun(1, "hela", "rf4"), action)
+    assert (server.count(RAWFILE), server.count(QC)) == (2, 2)
+    sent = parse_qsl(server.last(RAWFILE).body.decode())
+    assert sent[2:] == [("raw_files", name) for name in ("hela", "hela.raw", "hela.RAW")] + [("action", str(action))]
+
+
+def test_a_server_that_heeds_neither_key_nor_name_is_tried_again():
+    server = by_name_alone("Flagged", False, False)
+    with pytest.raises(Unavailable, match=r"flag of run rf4 \(hela\) .*but shows Flagged: False"):
+        measures(server).mark(MeasuredRun(1, "hela", "rf4"), RunAction.FLAG)
+    assert server.count(RAWFILE) == 2
+
+
+def test_a_run_that_somebody_else_uploaded_is_not_named():
+    """A file of ours that is not processed yet may have the same name."""
+    server = by_name_alone("Flagged", False, True, uploader="they@lab.edu")
+    server.on("GET /", Reply(200, b'<input name="csrfmiddlewaretoken" value="t">'))
+    server.on("POST /", Reply(302, b"", {"Location": "/"}, ["sessionid=abc; Path=/"]))
+    client = Client("https://qc.example/", username="you@lab.edu", password="pass word", adapter=server)
+    one = ProteomicsQC("qc", client, project="demo", pipeline="tmt", pid=UUID)
+    with pytest.raises(Unavailable, match="but shows Flagged: False"):
+        one.measures.mark(MeasuredRun(1, "hela", "rf4"), RunAction.FLAG)
+    assert server.count(RAWFILE) == 1
+
+
+def test_a_name_of_several_runs_is_never_used_in_place_of_a_key():
+    server = server_with()
+    with pytest.raises(Unavailable):
+        measures(server).mark(MeasuredRun(1, "hela", "rf4"), RunAction.FLAG)
+    assert server.count(RAWFILE) == 1
+
+
 @pytest.mark.parametrize(
     ("run", "action", "words"),
     [

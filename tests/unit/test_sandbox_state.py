@@ -99,19 +99,18 @@ def test_names_are_sanitised_as_django_does(name, stored):
 def test_qc_columns_have_one_value_for_each_run_and_the_same_every_time():
     runs = [replace(RUN, number=1), replace(RUN, number=2, md5="c" * 32)]
 
-    table = qc_table(runs, None, with_keys=True)
+    table = qc_table(runs, None)
 
     assert table["RawFile"] == ["Sample1", "Sample1"]
     assert table["RunKey"] == ["rf1", "rf2"]
     assert {len(column) for column in table.values()} == {2}
     assert f"TMT{CHANNELS}_protein_group_count" in table
-    assert table == qc_table(runs, None, with_keys=True)
+    assert table == qc_table(runs, None)
     assert table["N_peptides"][0] != table["N_peptides"][1]
 
 
-def test_only_known_columns_are_given_and_keys_only_where_there_are_any():
-    assert list(qc_table([RUN], ["Uploader", "Nonsense"], with_keys=True)) == ["Uploader"]
-    assert "RunKey" not in qc_table([RUN], None, with_keys=False)
+def test_only_known_columns_are_given():
+    assert list(qc_table([RUN], ["Uploader", "Nonsense"])) == ["Uploader"]
 
 
 def test_contaminants_and_reversed_sequences_can_be_left_out():

@@ -62,10 +62,13 @@ def token(
         if json:
             say_json(minted.raw)
         return
-    with quality_control(login_place(place, os.environ) if has_login(place, os.environ) else place) as client:
+    by_session = has_login(place, os.environ)
+    with quality_control(login_place(place, os.environ) if by_session else place) as client:
         client.revoke_token()
     removed = remove_token(path)
-    (tell if json else say)("the token is revoked" + (f", and {printable(path)} is deleted" if removed else ""))
+    # the server answers a web session alike, whether there was a token or not; a token had to be there to be taken
+    done = "no token of the account is valid now" if by_session else "the token is revoked"
+    (tell if json else say)(done + (f", and {printable(path)} is deleted" if removed else ""))
     if json:
         say_json({})
 
@@ -190,5 +193,5 @@ commands.command("qc-data")(pqc_data.qc_data)
 commands.command("protein-names")(pqc_data.protein_names)
 commands.command("protein-groups")(pqc_data.protein_groups)
 commands.command("trend")(pqc_data.trend)
-for action, sentence in pqc_runs.ACTIONS.items():
-    commands.command(action, help=sentence)(pqc_runs.change_command(action))
+for action in pqc_runs.ACTIONS:
+    commands.command(action, help=pqc_runs.help_of(action))(pqc_runs.change_command(action))

@@ -12,7 +12,7 @@ import typer
 from depositd.cli.failing import FAILED
 from depositd.cli.options import ConfigOption, JsonOption
 from depositd.cli.output import say_json, tell
-from depositd.cli.pqc_data import KIND, DataRange, names_of
+from depositd.cli.pqc_data import KIND, names_of
 from depositd.cli.pqc_where import PidOption, PipelineOption, ProjectOption, slugs_of, wanted_pipeline
 from depositd.cli.servers import AtOption, ServerOption, find_place, quality_control
 from depositd.cli.tables import Column, nearest, say_table
@@ -21,65 +21,54 @@ from depositd.units import printable, show_count
 
 if TYPE_CHECKING:
     from depositd.destinations.proteomicsqc import Client
+    from depositd.destinations.proteomicsqc.marking import Marked
+    from depositd.destinations.proteomicsqc.records import QcRun
 
-LOOKED_BACK = 1000
-ACTIONS = {
-    action: f"{sentence}\n\nWhat came of it is read back and shown.\n\nExample: depositd pqc {action} rf12 rf13"
-    for action, sentence in (
-        ("flag", "Flag runs, for people to look at."),
-        ("unflag", "Take the flag off runs."),
-        ("accept", "Use runs downstream."),
-        ("reject", "Use runs downstream no more."),
-    )
+DataRangeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--data-range",
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="How many of the most recent runs are looked at; else 1,000.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the help says of an action, and how the runs are called to which it was done."""
+
+    sentence: str
+    done: str
+
+
+ACTIONS: Mapping[str, Words] = {
+    "flag": Words("Flag runs, for people to look at.", "flagged"),
+    "unflag": Words("Take the flag off runs.", "unflagged"),
+    "accept": Words("Use runs downstream.", "accepted"),
+    "reject": Words("Use runs downstream no more.", "rejected"),
 }
-"""The four words about runs, each with its help."""
+"""Each RunAction by its word: commands are made of them before that is imported."""
 
-STATE_COLUMNS = ("RunKey", "RawFile", "Flagged", "Use Downstream")
 RUN_COLUMNS = (
     Column("RUN", whole=True, style="bold"),
     Column("RAW FILE"),
     Column("FLAGGED"),
     Column("USE DOWNSTREAM"),
 )
-MADE_TRUE: Mapping[str, tuple[str, bool, str]] = {
-    "flag": ("Flagged", True, "flagged"),
-    "unflag": ("Flagged", False, "unflagged"),
-    "accept": ("Use Downstream", True, "accepted"),
-    "reject": ("Use Downstream", False, "rejected"),
-}
-"""What each action sets, to what, and the word for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One processed run: ``key`` is None on an older server, a state is None where the server does not tell it."""
-
-    key: str | None
-    raw_file: str
-    flagged: bool | None
-    used: bool | None
-
-    def says(self, column: str) -> bool | None:
-        """Return one of its two states by the server's name for it."""
-        return self.flagged if column == "Flagged" else self.used
-
-    @property
-    def row(self) -> list[Any]:
-        """The run as :data:`RUN_COLUMNS` has it."""
-        return [self.key, self.raw_file, self.flagged, self.used]
+def help_of(action: str) -> str:
+    """Return the help of one of the four commands."""
+    return (
+        f"{ACTIONS[action].sentence}\n\nWhat came of it is read back and shown.\n\n"
+        f"Example: depositd pqc {action} rf12 rf13"
+    )
 
 
-def runs_of(table: Mapping[str, Any]) -> list[Run]:
-    """Return the runs of ``qc-data``."""
-    from depositd.destinations.proteomicsqc.records import qc_runs, switch_at
-
-    return [
-        Run(run.key, run.stem, switch_at(table, "Flagged", run.row), switch_at(table, "Use Downstream", run.row))
-        for run in qc_runs(table)
-    ]
-
-
-def chosen_by_key(runs: Sequence[Run], keys: Sequence[str]) -> list[Run]:
+def chosen_by_key(runs: Sequence[QcRun], keys: Sequence[str]) -> list[QcRun]:
     """Return the runs of some keys; raises DepositdError that names unknown ones with the nearest keys."""
     known = {run.key: run for run in runs if run.key is not None}
     if runs and not known:
@@ -90,14 +79,14 @@ def chosen_by_key(runs: Sequence[Run], keys: Sequence[str]) -> list[Run]:
     return [known[key] for key in dict.fromkeys(keys)]
 
 
-def chosen_by_name(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
+def chosen_by_name(runs: Sequence[QcRun], names: Sequence[str]) -> list[QcRun]:
     """Return the runs of some raw files, with or without ``.raw``; raises DepositdError as :func:`chosen_by_key`."""
     from depositd.destinations.proteomicsqc.records import stem_of
 
-    stems = {stem_of(run.raw_file) for run in runs}
-    _refuse_unknown("raw file", [name for name in names if stem_of(name) not in stems], [run.raw_file for run in runs])
+    stems = {stem_of(run.stem) for run in runs}
+    _refuse_unknown("raw file", [name for name in names if stem_of(name) not in stems], [run.stem for run in runs])
     wanted = {stem_of(name) for name in names}
-    return [run for run in runs if stem_of(run.raw_file) in wanted]
+    return [run for run in runs if stem_of(run.stem) in wanted]
 
 
 def _refuse_unknown(what: str, names: Sequence[str], known: Sequence[str]) -> None:
@@ -114,30 +103,52 @@ def _refuse_unknown(what: str, names: Sequence[str], known: Sequence[str]) -> No
 
 
 def change(
-    client: Client, slugs: tuple[str, str], action: str, keys: Sequence[str], names: Sequence[str], data_range: int
-) -> tuple[Mapping[str, Any], list[Run]]:
-    """Do something to runs; return the server's words and the runs as they are now.  Raises DepositdError."""
+    client: Client,
+    slugs: tuple[str, str],
+    action: str,
+    keys: Sequence[str],
+    names: Sequence[str],
+    data_range: int | None,
+) -> Marked:
+    """Do something to runs and read it back; raises DepositdError, also where one of them is not there."""
+    from depositd.destinations.base import RunAction
+    from depositd.destinations.proteomicsqc.marking import FLAGGED, USED, mark
+    from depositd.destinations.proteomicsqc.records import ASKED_COLUMNS, Columns, qc_runs
+    from depositd.destinations.proteomicsqc.runs import RECENT_RUNS
 
-    def shown() -> list[Run]:
-        return runs_of(client.qc_data(*slugs, data_range=data_range, columns=STATE_COLUMNS))
+    def ask(data_range: int) -> Columns:
+        return client.qc_data(*slugs, data_range=data_range, columns=[*ASKED_COLUMNS, FLAGGED, USED])
 
-    def chosen(runs: Sequence[Run]) -> list[Run]:
-        return chosen_by_key(runs, keys) if keys else chosen_by_name(runs, names)
+    most = data_range or RECENT_RUNS
+    shown = qc_runs(ask(most))
+    keyed = chosen_by_key(shown, keys) if keys else []
+    named = [] if keys else chosen_by_name(shown, names)
+    return mark(
+        client,
+        slugs,
+        RunAction(action),
+        ask,
+        run_keys=[run.key for run in keyed if run.key],
+        raw_files=[run.stem for run in named],
+        data_range=most,
+    )
 
-    before = chosen(shown())
-    if keys:
-        answer = client.rawfile(action, *slugs, run_keys=list(dict.fromkeys(keys)))
-    else:
-        # newer servers know the name as it is shown, older ones the file's
-        both = [form for run in before for form in (run.raw_file, f"{run.raw_file.removesuffix('.raw')}.raw")]
-        answer = client.rawfile(action, *slugs, raw_files=list(dict.fromkeys(both)))
-    return answer, chosen(shown())
+
+def rows_of(marked: Marked) -> list[list[Any]]:
+    """Return the runs that were chosen as they are now, as :data:`RUN_COLUMNS` has them."""
+    from depositd.destinations.proteomicsqc.marking import FLAGGED, USED
+    from depositd.destinations.proteomicsqc.records import switch_at
+
+    return [
+        [run.key, run.stem, switch_at(marked.table, FLAGGED, run.row), switch_at(marked.table, USED, run.row)]
+        for run in marked.runs
+    ]
 
 
-def unmoved(action: str, runs: Sequence[Run]) -> list[Run]:
-    """Return the runs that are not as an action should have made them; what the server does not tell is left out."""
-    column, wanted, _word = MADE_TRUE[action]
-    return [run for run in runs if run.says(column) is (not wanted)]
+def unchanged(marked: Marked, keys: Sequence[str]) -> list[str]:
+    """Return the runs that do not show what was done to them, or that are not shown any more, by their names."""
+    still_there = {run.key for run in marked.runs}
+    return [run.key or run.stem for run in marked.unmoved] + [key for key in keys if key not in still_there]
 
 
 def change_command(action: str) -> Callable[..., None]:
@@ -151,7 +162,7 @@ def change_command(action: str) -> Callable[..., None]:
             list[str] | None,
             typer.Option("--raw-files", metavar="A,B", show_default=False, help="By name instead (older server)."),
         ] = None,
-        data_range: DataRange = LOOKED_BACK,
+        data_range: DataRangeOption = None,
         project: ProjectOption = None,
         pipeline: PipelineOption = None,
         pid: PidOption = None,
@@ -177,7 +188,7 @@ def _change_runs(
     action: str,
     keys: Sequence[str],
     names: Sequence[str],
-    data_range: int,
+    data_range: int | None,
     pipeline: tuple[str | None, str | None, str | None],
     server: tuple[str | None, str | None, Path | None],
     *,
@@ -188,17 +199,17 @@ def _change_runs(
     place = find_place(KIND, *server)
     with quality_control(place) as client:
         slugs = slugs_of(client, wanted_pipeline(place, *pipeline))
-        answer, runs = change(client, slugs, action, keys, names, data_range)
+        marked = change(client, slugs, action, keys, names, data_range)
     if as_json:
-        say_json(answer)
+        say_json(marked.answer)
     else:
-        say_table(RUN_COLUMNS, [run.row for run in runs])
-    left = unmoved(action, runs)
+        say_table(RUN_COLUMNS, rows_of(marked))
+    left = unchanged(marked, keys)
     if left:
-        word = MADE_TRUE[action][2]
         tell(
-            f"{show_count(len(left), 'run')} not {word}, although the server took it: "
-            + ", ".join(printable(run.key or run.raw_file, 60) for run in left)
+            f"{show_count(len(left), 'run')} not {ACTIONS[action].done}, although the server took it: "
+            + ", ".join(printable(name, 60) for name in left)
         )
-        tell("hint: we may change our own runs only; ask whoever uploaded them, or the project's owner")
+        older = "; an older server heeds no run keys: --raw-files NAME" if keys else ""
+        tell(f"hint: we may change our own runs only, ask whoever uploaded them or the project's owner{older}")
         raise typer.Exit(FAILED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from depositd.cli.failing import FAILED, NEEDS_OPERATOR, failure_of
 from depositd.cli.output import tell
 from depositd.cli.tables import Column
 from depositd.cli.transfers import Bar
-from depositd.errors import ArchiveInvalid, DepositdError, NotFound, Rejected, Unavailable, Unconfirmed
+from depositd.errors import ArchiveInvalid, DepositdError, NotFound, Rejected, Unconfirmed
 from depositd.units import printable, show_count
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from depositd.destinations.proteomicsqc.records import RawUpload
     from depositd.destinations.proteomicsqc.target import Target
 
-RECENT_RUNS = 1000
 UPLOAD_COLUMNS = (Column("FILE"), Column("KEPT AS"), Column("PIPELINE", right=True))
 
 
@@ -81,6 +80,8 @@ def upload_files(client: Client, target: Target, paths: Sequence[str], uploaded:
 
 
 def _send(client: Client, target: Target, path: str, uploaded: Uploaded) -> None:
+    from depositd.destinations.proteomicsqc.target import is_other_pipeline
+
     try:
         with Bar(os.path.basename(path)) as bar:
             answer = client.upload_raw(path, pid=target.pid, on_progress=bar)
@@ -98,40 +99,24 @@ def _send(client: Client, target: Target, path: str, uploaded: Uploaded) -> None
             tell(line)
         return
     uploaded.answers.append((path, answer))
-    if _is_elsewhere(answer, target):
+    if is_other_pipeline(answer.pipeline, target):
         uploaded.refused += 1
-        tell(
-            f"{printable(path)}: the server put it into pipeline {printable(str(answer.pipeline))}, not {target.number}"
-        )
-
-
-def _is_elsewhere(answer: RawUpload, target: Target) -> bool:
-    return isinstance(answer.pipeline, int) and target.number is not None and answer.pipeline != target.number
+        ours = target.number if isinstance(answer.pipeline, int) else printable(target.pid)
+        tell(f"{printable(path)}: the server put it into pipeline {printable(str(answer.pipeline))}, not {ours}")
 
 
 def runs_there(client: Client, target: Target) -> dict[str, str] | None:
     """Return the runs that a pipeline shows, by the stem of their names; None where it shows none of its lists."""
-    from depositd.destinations.proteomicsqc.records import qc_runs, stem_of
+    from depositd.destinations.proteomicsqc.lists import Lists
+    from depositd.destinations.proteomicsqc.records import stem_of
 
-    if target.project is None or target.pipeline is None:
+    lists = Lists.ask(client, target)
+    if lists == Lists():
         return None
-    columns = ("RawFile", "RunKey", "Uploader")
-    table: Mapping[str, Any] | None
-    try:
-        table = client.qc_data(target.project, target.pipeline, data_range=RECENT_RUNS, columns=columns)
-    except (NotFound, Rejected):
-        table = None
-    except Unavailable as error:
-        if error.status != 500:
-            raise
-        table = None  # so an older server says that it has none yet
-    page = client.runs_on_page(target.project, target.pipeline)
-    if table is None and page is None:
-        return None
-    if page is None:
+    if lists.page is None:
         tell("note: with a token alone, runs that are not processed yet cannot be seen")
-    found = {stem_of(run.name): f"{run.name} ({run.status or 'no status'})" for run in page or ()}
-    for run in qc_runs(table or {}):
+    found = {stem_of(run.name): f"{run.name} ({run.status or 'no status'})" for run in lists.page or ()}
+    for run in lists.processed or ():
         found[stem_of(run.stem)] = f"a run of {run.stem}" + (f" ({run.key})" if run.key else "")
     return found
 

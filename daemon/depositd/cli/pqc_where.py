@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from depositd.cli.tables import nearest
 from depositd.errors import DepositdError
 from depositd.units import printable
 
@@ -49,53 +49,58 @@ def wanted_pipeline(place: Place, project: str | None, pipeline: str | None, pid
 
 def slugs_of(client: Client, wanted: Wanted) -> tuple[str, str]:
     """Return the slugs of project and pipeline as the server shows them; raises DepositdError with the nearest."""
-    from depositd.destinations.proteomicsqc.target import same_uuid
+    from depositd.destinations.proteomicsqc.target import named_pipeline, pipeline_of_pid
 
-    if wanted.project is not None and wanted.pipeline is not None:
-        project = project_of(client, wanted.project)
-        listed = [one.slug for one in client.pipelines(project)]
-        if wanted.pipeline not in listed:
-            raise _unknown(
-                f"{client.host} shows us no pipeline {wanted.pipeline!r} in {project}", wanted.pipeline, listed
-            )
-        return project, wanted.pipeline
-    if wanted.pid is None:
-        raise typer.BadParameter("which pipeline? --project SLUG and --pipeline SLUG, or --pid UUID")
-    for each in client.projects():
-        for pipeline in client.pipelines(each.slug):
-            if pipeline.uuid is not None and same_uuid(pipeline.uuid, wanted.pid):
-                return each.slug, pipeline.slug
-    raise DepositdError(
-        f"{client.host} shows us no pipeline with pid {printable(wanted.pid, 60)}",
-        hint="name it with --project and --pipeline; an older server tells no UUIDs",
-    )
+    by_slugs = wanted.project is not None and wanted.pipeline is not None
+    _check_named(wanted)
+    with _held_by_hand():
+        projects = client.projects()
+        found = named_pipeline(client, wanted, projects) if by_slugs else None
+    if found is None and wanted.pid is not None:
+        found = pipeline_of_pid(client, wanted.pid, projects)
+    if found is None:
+        raise DepositdError(
+            f"{client.host} shows us no pipeline with pid {printable(wanted.pid or '', 60)}",
+            hint="name it with --project and --pipeline; an older server tells no UUIDs",
+        )
+    project, pipeline = found
+    return project, pipeline.slug
 
 
 def project_of(client: Client, project: str | None) -> str:
     """Return a project's slug that the server shows; raises DepositdError with the nearest."""
-    listed = [one.slug for one in client.projects()]
+    from depositd.destinations.proteomicsqc.target import checked_project
+
+    projects = client.projects()
     if project is None:
-        shown = ", ".join(printable(slug, 60) for slug in listed[:8]) or "none"
+        shown = ", ".join(printable(one.slug, 60) for one in projects[:8]) or "none"
         raise typer.BadParameter(f"which project? the server shows: {shown}", param_hint="--project")
-    if project not in listed:
-        raise _unknown(f"{client.host} shows us no project {project!r}", project, listed)
-    return project
+    with _held_by_hand():
+        return checked_project(client, project, projects)
 
 
 def target_of(client: Client, wanted: Wanted) -> Target:
     """Return where files go; raises DepositdError."""
-    from depositd.destinations.proteomicsqc.target import Held, find_target
+    from depositd.destinations.proteomicsqc.target import find_target
 
+    _check_named(wanted)
+    with _held_by_hand():
+        return find_target(client, wanted, client.projects())
+
+
+def _check_named(wanted: Wanted) -> None:
     if wanted.pid is None and (wanted.project is None or wanted.pipeline is None):
         raise typer.BadParameter("which pipeline? --project SLUG and --pipeline SLUG, or --pid UUID")
+
+
+@contextmanager
+def _held_by_hand() -> Iterator[None]:
+    """Turn what the daemon would hold into an error whose hint speaks of options."""
+    from depositd.destinations.proteomicsqc.target import Held
+
     try:
-        return find_target(client, wanted, client.projects())
+        yield
     except Held as held:
         hint = held.hint.replace("set pid, the pipeline's UUID, in the config", "give it with --pid UUID")
         hint = hint.replace(", then release", "").replace("in the config", "with --project, --pipeline or --pid")
         raise DepositdError(str(held), hint=hint) from None
-
-
-def _unknown(sentence: str, name: str, listed: Sequence[str]) -> DepositdError:
-    near = ", ".join(printable(slug, 60) for slug in nearest(name, listed)) or "none at all"
-    return DepositdError(printable(sentence), hint=f"nearest that it shows: {near}")

@@ -23,7 +23,7 @@ from depositd.units import printable
 if TYPE_CHECKING:
     from depositd.config import ProteinDiffractionSettings, ProteomicsQCSettings
     from depositd.destinations import Reached, proteindiffraction, proteomicsqc
-    from depositd.destinations.credentials import Credentials
+    from depositd.destinations.credentials import Credentials, Given
 
     Settings = ProteinDiffractionSettings | ProteomicsQCSettings
 
@@ -124,21 +124,45 @@ def chosen(kind: Kind, to: str | None, known: list[str], others: list[str]) -> s
 
 
 def _place_of_url(kind: Kind, server: str, environ: Mapping[str, str]) -> Place:
-    from depositd.destinations.credentials import Given
     from depositd.destinations.http import checked_url
+    from depositd.urls import has_login as holds_login
 
     try:
         url = checked_url(server)
     except ConfigError as error:
-        if server.startswith("http:"):
+        if holds_login(server):
+            error.hint = f"name the server without them, and put them into the environment: {VARIABLES}"
+        elif _is_refused_as_http(server):
             error.hint = "a network that is trusted is named in the config: a destination with insecure_http: true"
         raise
     if kind == "proteindiffraction":
         url = api_url(url)
-    given = Given(environ.get(USERNAME) or None, environ.get(TOKEN) or None, environ.get(PASSWORD) or None)
+    given = given_by(environ)
     if given.token() is None and (given.username is None or given.password() is None):
         raise typer.BadParameter(f"needs credentials in the environment: {VARIABLES}", param_hint="--server")
     return Place(url, given)
+
+
+def _is_refused_as_http(server: str) -> bool:
+    """Say whether a URL that was refused is right but for being http to another machine."""
+    from depositd.destinations.http import checked_url
+
+    try:
+        checked_url(server, insecure_http=True)
+    except ConfigError:
+        return False
+    return True
+
+
+def given_by(environ: Mapping[str, str]) -> Given:
+    """Return the credentials in the environment, without the final newline that comes from a file or a heredoc.
+
+    No token has blanks around it; a password may.
+    """
+    from depositd.destinations.credentials import Given
+
+    token, password = environ.get(TOKEN, "").strip(), environ.get(PASSWORD, "")
+    return Given(environ.get(USERNAME) or None, token or None, password.removesuffix("\n").removesuffix("\r") or None)
 
 
 def api_url(url: str) -> str:
@@ -152,7 +176,8 @@ def api_url(url: str) -> str:
 
 def has_login(place: Place, environ: Mapping[str, str]) -> bool:
     """Say whether the config or the environment has a username with a password."""
-    return place.credentials.username is not None or bool(environ.get(USERNAME) and environ.get(PASSWORD))
+    given = given_by(environ)
+    return place.credentials.username is not None or (given.username is not None and given.password() is not None)
 
 
 def login_place(place: Place, environ: Mapping[str, str]) -> Place:
@@ -160,18 +185,16 @@ def login_place(place: Place, environ: Mapping[str, str]) -> Place:
 
     They are what a token is made from.  A usage error says where they would have to be.
     """
-    from depositd.destinations.credentials import Given
-
     configured = place.credentials
     if configured.username is not None:
         return Place(place.url, _WithoutToken(configured), place.name, place.settings)
-    given = Given(environ.get(USERNAME) or None, None, environ.get(PASSWORD) or None)
+    given = given_by(environ)
     if given.username is None or given.password() is None:
         raise typer.BadParameter(
             f"a token is made from a username and a password: set {USERNAME} and {PASSWORD} in the environment",
             param_hint="token",
         )
-    return Place(place.url, given, place.name, place.settings)
+    return Place(place.url, _WithoutToken(given), place.name, place.settings)
 
 
 @dataclass(frozen=True, slots=True)

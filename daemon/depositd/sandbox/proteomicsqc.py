@@ -47,7 +47,8 @@ class ProteomicsQC:
     """The server: ``access`` knows who asks, ``process_s`` is how long a run takes to be processed.
 
     ``access.mode`` is ``modern`` (tokens, run keys, pipeline UUIDs, repeated names are new runs) or ``older`` (session
-    and CSRF only, repeated names are errors 500).  ``upload_limit_bytes`` bounds one request's body.
+    and CSRF only, actions heed names alone, repeated names are errors 500).  ``upload_limit_bytes`` bounds one
+    request's body.
     """
 
     access: Access
@@ -150,7 +151,7 @@ class ProteomicsQC:
         values = await read_values(request)
         runs = self._asked_runs(request, account, values)
         columns = [str(column) for column in values.get("columns", [])] or None
-        return JSONResponse(qc_table(runs, columns, with_keys=self.mode == "modern"))
+        return JSONResponse(qc_table(runs, columns))
 
     async def list_protein_names(self, request: Request) -> Response:
         """``/api/protein-names``: protein groups over the selected runs."""
@@ -240,7 +241,10 @@ class ProteomicsQC:
             return left[1], left[2]
 
     async def change_runs(self, request: Request) -> Response:
-        """``/api/rawfile``: flag, unflag, accept or reject runs; an unknown run or action changes nothing."""
+        """``/api/rawfile``: flag, unflag, accept or reject runs; an unknown run or action changes nothing.
+
+        The older server shows run keys in ``qc-data``, and ignores them here.
+        """
         return await self._change(request, None)
 
     async def flag(self, request: Request) -> Response:

@@ -58,19 +58,18 @@ def figure(run: Run, column: str, low: float, high: float, decimals: int = 0) ->
     return value if decimals else int(value)
 
 
-def qc_table(runs: Sequence[Run], columns: Iterable[str] | None, *, with_keys: bool) -> dict[str, list[Any]]:
+def qc_table(runs: Sequence[Run], columns: Iterable[str] | None) -> dict[str, list[Any]]:
     """Return QC data as columns of values, one for each run; ``columns`` None means all, unknown ones are left out."""
     table: dict[str, list[Any]] = {
         "Index": [run.number for run in runs],
         "RawFile": [run.stem for run in runs],
+        "RunKey": [run.key for run in runs],
         "Date": [run.uploaded_at.strftime("%Y-%m-%dT%H:%M:%S") for run in runs],
         "DateAcquired": [run.uploaded_at.strftime("%Y-%m-%d %H:%M:%S") for run in runs],
         "Uploader": [run.uploader for run in runs],
         "Flagged": [run.flagged for run in runs],
         "Use Downstream": [run.use_downstream for run in runs],
     }
-    if with_keys:
-        table["RunKey"] = [run.key for run in runs]
     for column, (low, high, decimals) in _FIGURES.items():
         table[column] = [figure(run, column, low, high, decimals) for run in runs]
     for channel in range(1, CHANNELS + 1):

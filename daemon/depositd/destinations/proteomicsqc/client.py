@@ -4,8 +4,8 @@ Each method is one request (``runs_on_page`` one for each page).  A success is t
 documented body; everything else raises a :class:`~depositd.errors.RemoteError`.  Nothing is retried, save what was
 refused because a web session ended (:mod:`depositd.destinations.proteomicsqc.connection`).
 
-The server's API page is the contract.  Older servers know web sessions only, heed no run keys and tell no pipeline UUIDs;
-what they ignore or answer with 500 is said where it matters, and is refused here (ValueError) before it is sent.
+The server's API page is the contract.  Older servers know web sessions only, heed no run keys and tell no pipeline
+UUIDs; what they ignore or answer with 500 is said where it matters, and is refused here (ValueError) before it is sent.
 """
 
 from __future__ import annotations

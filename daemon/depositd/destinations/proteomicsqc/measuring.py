@@ -56,13 +56,14 @@ class Measuring:
         """
         target = self._target()
         column, _wanted = SHOWN_AS[action]
-        by_key = {"run_keys": [run.run_key]} if run.run_key else {"raw_files": [run.raw_file]}
+        slugs = (target.project or "", target.pipeline or "")
+        keys, names = ([run.run_key], []) if run.run_key else ([], [run.raw_file])
 
         def ask(data_range: int) -> Columns:
             return self._qc_data(target, [*ASKED_COLUMNS, column], data_range)
 
         try:
-            marked = mark(self._client, (target.project or "", target.pipeline or ""), action, ask, **by_key)
+            marked = mark(self._client, slugs, action, ask, run_keys=keys, raw_files=names)
         except AuthError as error:
             raise self._not_for_us(error, f"{action} run {_name_of(run)}") from error
         if not has_column(marked.table, column) or (len(marked.runs) == 1 and not marked.unmoved):
