@@ -96,7 +96,7 @@ def test_a_wrong_value_is_refused_when_it_is_given(tmp_path, sandbox):
         assert told in refused.stderr
     still = line.run("release", "1", "--set", "project_title=Lysozyme at 100 K")
     assert still.returncode == 0
-    assert "held: metadata: project_authors" in still.stdout
+    assert "held: metadata: pdb_code: is missing, and so are project_authors and equipment_other" in still.stdout
     usage = line.run("release", "--from", "x.csv", "1")
     assert usage.returncode == 2
 

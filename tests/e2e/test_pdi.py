@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pty
+import re
 import subprocess
 import tarfile
 
@@ -120,7 +121,6 @@ def test_the_same_again_sends_nothing_and_goes_on_from_what_is_there(pdi, at, sa
     [
         ("upload", "commit-then-drop"),
         ("upload", "commit-then-502"),
-        ("upload", "drop-mid-body"),
         ("submit", "commit-then-500"),
         ("submit", "drop-before-body"),
     ],
@@ -130,6 +130,49 @@ def test_a_lost_answer_leads_to_a_question_and_to_one_submission(pdi, at, sandbo
     sandbox.fault(f"/api/v1/{path}/", kind)
     pdi.run("pdi", "submit", "lyso", *at, "--set", "pdb_code=1ABC", "--wait")
     assert len(sandbox.uploads) == len(sandbox.submissions) == 1
+
+
+def fast_config(pdi, sandbox):
+    """Write a config that looks twice a second."""
+    text = CONFIG.format(home=pdi.home, url=sandbox.pdi_url).replace("poll_every: 1s", "poll_every: 500ms")
+    (pdi.home / "depositd.yaml").write_text(text)
+    (pdi.home / "irrmc.token").write_text(sandbox.pdi_token)
+    (pdi.home / "irrmc.token").chmod(0o600)
+
+
+def test_what_did_not_arrive_is_looked_for_seen_to_be_and_then_sent_again(pdi, sandbox):
+    data(pdi.home)
+    fast_config(pdi, sandbox)
+    sandbox.fault("/api/v1/upload/", "drop-mid-body")
+    done = pdi.run("pdi", "submit", "lyso", "--to", "irrmc", "--set", "pdb_code=1ABC", "--wait")
+    assert "has it yet" in done.stderr
+    assert re.search(r"looked for .*; again in ", done.stderr)
+    assert len(sandbox.uploads) == len(sandbox.submissions) == 1
+    assert sandbox.requests["POST /api/v1/upload/"] == 2
+
+
+def test_what_somebody_else_has_ends_with_3_after_looking_for_it(pdi, sandbox):
+    data(pdi.home)
+    fast_config(pdi, sandbox)
+    other = Command(pdi.home, {"DEPOSITD_TOKEN": sandbox.other_pdi_token})
+    other.run("pdi", "submit", "lyso", "--server", sandbox.pdi_url, "--set", "pdb_code=1ABC")
+    done = pdi.run("pdi", "submit", "lyso", "--to", "irrmc", "--set", "pdb_code=1ABC", status=3)
+    assert "(409)" in done.stderr
+    assert "failed: " in done.stderr
+    assert "already, but not among our submissions" in done.stderr
+    assert "hint: depositd pdi list --to irrmc" in done.stderr
+    assert sandbox.requests["POST /api/v1/upload/"] == 2
+
+
+def test_what_was_published_for_another_entry_ends_with_3(pdi, at, sandbox):
+    data(pdi.home)
+    pdi.run("pdi", "submit", "lyso", *at, "--set", "pdb_code=1ABC", "--wait")
+    done = pdi.run("pdi", "submit", "lyso", *at, "--set", "pdb_code=2XYZ", "--wait", status=3)
+    (upload,) = sandbox.uploads
+    assert f"submission {upload.token}, published with PDB ID 1ABC, and our pdb_code is 2XYZ" in done.stderr
+    assert "hint: it may be right as it is: depositd pdi list" in done.stderr
+    by_token = pdi.run("pdi", "submit", upload.token, *at, "--set", "pdb_code=2XYZ")
+    assert "warning: the server has it published with PDB ID 1ABC, not 2XYZ" in by_token.stderr
 
 
 def test_refused_data_end_with_3_and_what_to_do(pdi, at):
@@ -207,6 +250,22 @@ def test_upload_compares_the_hashes(pdi, at, sandbox, name):
     assert facts(done.stdout)["md5hash"] == sandbox.uploads[0].md5
     assert ("inside" in done.stderr) is name.endswith(".zst")
     assert sandbox.uploads[0].dataset_type == "other"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("lyso.cbf", b"###CBF: VERSION 1.5", "is no archive by its name"),
+        ("lyso.tar.zst", b"not compressed at all", "does not begin as a .zst file does"),
+        ("lyso.tgz", b"PK\x03\x04", "does not begin as a .tgz file does"),
+        ("lyso.tar", b"x" * 1000, "does not begin as a .tar file does"),
+        ("lyso.zip", b"\x1f\x8b", "does not begin as a .zip file does"),
+    ],
+)
+def test_what_is_no_archive_is_refused_before_anything_is_asked(pdi, at, sandbox, name, content, says):
+    (pdi.home / name).write_bytes(content)
+    assert says in pdi.run("pdi", "upload", name, *at, status=1).stderr
+    assert not sandbox.requests
 
 
 def test_upload_warns_of_an_entry_that_has_data(pdi, at):

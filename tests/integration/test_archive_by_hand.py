@@ -39,6 +39,15 @@ def test_a_directory_is_packed_beside_itself_under_its_own_name(tmp_path):
     assert told[-1] == (1002, 1002)
 
 
+def test_a_root_takes_the_place_of_the_sources_name(tmp_path):
+    write_tree(tmp_path / "mx1", {"lyso_1.cbf": b"x"})
+    archive = compress(tmp_path / "mx1", tmp_path / "out.tar.zst", root="lyso")
+    assert names(archive.path) == ["lyso/lyso_1.cbf"]
+    for root in ("", "..", "a/b"):
+        with pytest.raises(ValueError, match="is not a file name"):
+            compress(tmp_path / "mx1", tmp_path / "out.tar.zst", root=root)
+
+
 def test_a_file_is_packed_under_its_name(tmp_path):
     (tmp_path / "one.cbf").write_bytes(b"data")
     archive = compress(tmp_path / "one.cbf", tmp_path / "out" / "x.tar.zst")

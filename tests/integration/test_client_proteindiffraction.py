@@ -173,6 +173,9 @@ HOSTILE = {
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=list(HOSTILE))
 @pytest.mark.parametrize("name", BODIES)
 def test_a_success_with_another_body_is_none(name, body, sent):
+    if name == "list" and body == HOSTILE["a list of nulls"]:
+        assert ask(name, Said(CALLS[name][1], body), sent)[0] == []  # a row that says nothing hides no other
+        return
     error, _ = ask(name, Said(CALLS[name][1], body), sent)
 
     assert type(error) is (Unconfirmed if name in NOT_AGAIN else Unavailable)
@@ -186,7 +189,9 @@ def test_a_success_that_is_cut_short_or_has_holes_is_none(name, sent):
     hollow = json.loads(whole)
     (hollow[0] if isinstance(hollow, list) else hollow)[required] = None
 
-    for body in (whole[:-1], whole[: len(whole) // 2], json.dumps(hollow).encode()):
+    cut = (whole[:-1], whole[: len(whole) // 2])
+    # of a list, the others of an odd row are still there
+    for body in cut if name == "list" else (*cut, json.dumps(hollow).encode()):
         error, _ = ask(name, Said(CALLS[name][1], body), sent)
         assert type(error) is (Unconfirmed if name in NOT_AGAIN else Unavailable)
 

@@ -10,7 +10,7 @@ from beamline_support import write_run, write_series
 from engine_support import FakeDestination, plan_of
 
 from depositd.config import parse_config
-from depositd.engine.by_hand import LONGEST_WAIT_S, CannotSubmit, record_by_hand
+from depositd.engine.by_hand import LONGEST_WAIT_S, CannotSubmit, one_dataset, record_by_hand
 from depositd.engine.explaining import explain
 from depositd.engine.scanning import scan, scanned_json
 from depositd.errors import DepositdError
@@ -205,3 +205,36 @@ def test_what_is_cut_short_is_held_until_it_is_released(place, tmp_path):
     held = place.submit(tmp_path / "by").delivery
     assert (held.state, held.hold) == (DeliveryState.HELD, HoldKind.INCOMPLETE)
     assert "frame 3 is missing" in held.error
+
+
+# one dataset and nothing else
+
+
+def test_a_directory_with_one_dataset_has_its_name(tmp_path):
+    write_series(tmp_path / "mx1", "lyso_1", 3)
+    (tmp_path / "link").symlink_to(tmp_path / "mx1")
+    for path in ("mx1", "mx1/", "link"):
+        found = one_dataset(f"{tmp_path}/{path}", datetime.now(UTC))
+        assert (found.name, found.format, len(found.files)) == ("lyso_1", "frames", 3)
+
+
+def test_a_directory_of_files_that_nobody_knows_has_the_name_that_a_rule_gives_it(tmp_path):
+    (tmp_path / "run" / "deep").mkdir(parents=True)
+    (tmp_path / "run" / "deep" / "notes.txt").write_text("x")
+    assert one_dataset(str(tmp_path / "run"), datetime.now(UTC)).name == "run"
+
+
+@pytest.mark.parametrize("more", ["notes.txt", ".hidden", "deep/notes.txt", "lyso_2_00001.cbf"])
+def test_with_anything_else_in_it_it_is_not_one_dataset(tmp_path, more):
+    write_series(tmp_path / "mx1", "lyso_1", 3)
+    path = tmp_path / "mx1" / more
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x")
+    assert one_dataset(str(tmp_path / "mx1"), datetime.now(UTC)) is None
+
+
+def test_neither_a_file_nor_an_empty_directory_nor_nothing_is_one(tmp_path):
+    write_run(tmp_path, "hela")
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "hela.raw", tmp_path / "empty", tmp_path / "nowhere", "/"):
+        assert one_dataset(str(path), datetime.now(UTC)) is None

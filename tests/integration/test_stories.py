@@ -30,6 +30,7 @@ from depot_support import (
     write_secret,
 )
 
+from depositd.destinations.proteindiffraction import Client
 from depositd.engine import words
 from depositd.engine.by_hand import record_by_hand
 from depositd.engine.packing import pack_dataset
@@ -318,18 +319,50 @@ def test_a_server_that_is_away_for_six_hours_is_waited_for_and_others_go_on(site
     assert (len(s.box.submissions), len(s.box.runs)) == (5, 5)
 
 
-def test_a_list_that_lags_behind_a_lost_answer_makes_no_second_dataset_and_retry_adopts_the_first(site):
+@pytest.mark.parametrize(("late_s", "bodies"), [(20.0, 1), (100.0, 1), (400.0, 2), (HOUR_S / 8, 2)])
+def test_a_list_that_lags_behind_a_lost_answer_makes_no_second_dataset(site, late_s, bodies):
+    """Late by less than two polls, it costs no second body; by more, the 409 for that is no end either."""
+    s = site()
+    depot = s.opens(s.irrmc())
+    s.box.fault("/api/v1/upload/", "commit-then-drop")
+    s.box.fault("/api/v1/submissions/", "stale-list", times=None, delay_s=late_s)
+    number = depot.dataset("lyso_1", b"1", "irrmc")
+    depot.run()
+
+    assert depot.delivery(number).state is S.DELIVERED
+    assert (len(s.box.uploads), len(s.box.submissions), s.asked(UPLOAD)) == (1, 1, bodies)
+    told = [detail for event, detail in depot.history(number) if event == "postponed"]
+    assert "no submission of ours at" in told[0]
+    assert "looked for until 2 min" in told[0]
+    assert not {"failed", "held"} & set(depot.events(number))
+
+
+@pytest.mark.parametrize("kind", ["commit-then-drop", "commit-then-502"])
+def test_a_night_of_lost_answers_and_late_lists_sends_each_body_once(site, kind):
+    s = site()
+    depot = s.opens(s.irrmc())
+    s.box.fault("/api/v1/upload/", kind, times=None)
+    s.box.fault("/api/v1/submissions/", "stale-list", times=None, delay_s=20.0)
+    numbers = [depot.dataset(f"lyso_{n}", b"%d" % n, "irrmc") for n in range(10)]
+    depot.run()
+    assert {depot.delivery(number).state for number in numbers} == {S.DELIVERED}
+    assert (len(s.box.submissions), s.asked(UPLOAD)) == (10, 10)
+
+
+def test_a_list_that_lags_behind_for_an_hour_ends_with_a_question_and_retry_adopts_the_first(site):
     s = site()
     depot = s.opens(s.irrmc())
     s.box.fault("/api/v1/upload/", "commit-then-drop")
     s.box.fault("/api/v1/submissions/", "stale-list", times=None, delay_s=HOUR_S)
     number = depot.dataset("lyso_1", b"1", "irrmc")
+    began = s.clock()
     depot.run()
     # the server knows the hash and does not list it: whose it is, only somebody who looks later can say
     told = depot.delivery(number)
     assert told.state is S.FAILED
     assert f"depositd retry {number} looks again" in told.hint
-    assert len(s.box.uploads) == 1
+    assert (len(s.box.uploads), s.asked(UPLOAD)) == (1, 2)
+    assert (s.clock() - began).total_seconds() >= 720.0
 
     s.clock.advance(2 * HOUR_S)
     assert words.speak(depot.journal, "retry", number, None, {}, s.clock()).followed
@@ -338,7 +371,50 @@ def test_a_list_that_lags_behind_a_lost_answer_makes_no_second_dataset_and_retry
     assert (len(s.box.submissions), s.asked(UPLOAD)) == (1, 2)
 
 
+def test_what_was_published_by_hand_for_another_entry_is_held_and_released_as_it_is(site):
+    s = site()
+    depot = s.opens(s.irrmc())
+    number = depot.dataset("lyso_1", b"1", "irrmc", metadata={"pdb_code": "2XYZ"})
+    client = Client(s.box.pdi_url, token=s.box.pdi_token)
+    token = client.upload(depot.archives[number]).token
+    client.submit(token, pdb_code="1ABC")
+    client.close()
+    s.clock.advance(HOUR_S)
+    depot.run()
+
+    held = depot.delivery(number)
+    assert (held.state, held.hold, held.remote_id) == (S.HELD, H.SERVER, None)
+    assert f"submission {token}, " in held.error
+    assert "with PDB ID 1ABC, and our pdb_code is 2XYZ" in held.error
+    assert words.speak(depot.journal, "release", number, None, {}, s.clock()).followed
+    depot.run()
+    released = depot.delivery(number)
+    assert (released.state, released.remote_id) == (S.DELIVERED, token)
+    assert s.asked(UPLOAD) == 1
+
+
 # the same thing twice
+
+
+@pytest.mark.parametrize("first", ["daemon", "pdi"])
+def test_what_pdi_submits_is_known_again_as_what_the_daemon_packs(site, first):
+    s = site()
+    depot = s.opens(s.irrmc())
+    write_series(s.place / "visitor", "lyso_1", 5)
+    by_hand = ("pdi", "submit", str(s.place / "visitor"), "--to", "irrmc", "--set", "pdb_code=1ABC")
+    if first == "pdi":
+        done = s.command(*by_hand)
+        assert done.returncode == 0, done.stderr
+    number = s.submit(s.place / "visitor", "irrmc", pdb_code="1ABC")
+    depot.run()
+    assert depot.delivery(number).state is S.DELIVERED
+    if first == "daemon":
+        done = s.command(*by_hand)
+        assert done.returncode == 0, done.stderr
+    (upload,) = s.box.uploads
+    assert upload.md5 in (depot.archives[number].md5, depot.archives[number].inner_md5)
+    assert upload.token == depot.delivery(number).remote_id
+    assert (s.asked(UPLOAD), s.asked("POST /api/v1/submit/")) == (1, 1)
 
 
 def test_two_destinations_of_one_diffraction_server_hold_one_submission(site):

@@ -199,10 +199,38 @@ def test_a_success_without_the_documented_body_is_unconfirmed(body, archive):
         client(FakeServer().on(UPLOAD, Reply(201, body))).upload(archive.path)
 
 
-@pytest.mark.parametrize("body", [{"results": []}, [{"token": "x"}], [1], b"[", "x"])
+@pytest.mark.parametrize("body", [{"results": []}, {"0": {"token": "x"}}, 1, None, b"[", "x"])
 def test_a_list_that_is_none_is_unavailable(body):
     with pytest.raises(Unavailable):
         client(FakeServer().on(LIST, Reply(200, body))).submissions()
+
+
+ODD_ROWS = [None, 7, "text", [], {}, {"token": None, "status": "pending"}, {"token": 5}, {"status": "published"}]
+
+
+def test_an_odd_row_hides_no_other():
+    listed = [
+        submission(token="first"),
+        *ODD_ROWS,
+        {"token": "no-status"},
+        submission(None),
+        submission(5, token="last"),
+    ]
+    found = client(FakeServer().on(LIST, Reply(200, listed))).submissions()
+    assert [(one.token, one.status) for one in found] == [
+        ("first", "uploaded"),
+        ("no-status", "unknown"),
+        ("tok1", "unknown"),
+        ("last", "unknown"),
+    ]
+
+
+@pytest.mark.parametrize("status", [None, 5, ""])
+def test_a_status_that_is_none_is_polled_on(status, archive):
+    server = FakeServer().on(LIST, Reply(200, [None, submission(status)]))
+    outcome = step(server, archive, DeliveryState.SUBMITTED, remote_id="tok1")
+    assert (outcome.event, outcome.remote_status, outcome.again_s) == (DeliveryEvent.SUBMITTED, "unknown", 60.0)
+    assert "'unknown', a status that no document names" in outcome.reason
 
 
 def test_username_and_password_are_exchanged_once_and_once_more_when_refused():
@@ -397,11 +425,26 @@ def test_a_duplicate_of_ours_is_adopted(archive):
     assert (outcome.event, outcome.remote_id, outcome.remote_status) == (DeliveryEvent.SUBMITTED, "tok1", "validated")
 
 
-def test_a_duplicate_of_somebody_else_is_said_so(archive):
+def test_a_duplicate_that_is_not_listed_is_looked_for_and_never_sent_again(archive):
     server = FakeServer().on(LIST, Reply(200, [])).on(UPLOAD, Reply(409, {"error": "duplicate"}))
     outcome = step(server, archive)
-    assert outcome.event is DeliveryEvent.FAILED
-    assert "somebody else has deposited the same file" in outcome.hint
+    assert (outcome.event, outcome.remote_status, outcome.again_s) == (DeliveryEvent.LOST, "conflict", 30.0)
+    assert outcome.reason == "pdi.example has it already (409), and none of our 0 submissions there shows it yet"
+    assert "10 min; nothing is sent again meanwhile" in outcome.hint
+
+
+def test_a_duplicate_of_somebody_else_is_said_so_after_a_long_look(archive):
+    *meanwhile, last = looks(FakeServer().on(LIST, Reply(200, [])), archive, remote_status="conflict")
+    assert {one.event for one in meanwhile} == {DeliveryEvent.POSTPONE}
+    assert sum(one.again_s for one in meanwhile) == 600.0
+    assert last.event is DeliveryEvent.FAILED
+    assert "somebody else has deposited the same file" in last.hint
+
+
+def test_a_duplicate_that_is_listed_at_last_is_adopted(archive):
+    late = [*[Reply(200, [])] * 15, Reply(200, [submission()])]
+    *_, last = looks(FakeServer().on(LIST, *late), archive, remote_status="conflict")
+    assert (last.event, last.remote_id) == (DeliveryEvent.UPLOADED, "tok1")
 
 
 def test_missing_metadata_is_held_before_gigabytes_are_sent(archive):
@@ -595,10 +638,98 @@ def test_of_several_the_newest_that_has_not_failed_is_adopted(archive):
     assert step(FakeServer().on(LIST, Reply(200, failed)), archive).remote_id == "newest"
 
 
-def test_unconfirmed_and_not_there_is_absent_and_sends_nothing(archive):
+def looks(server, archive, set_clock=lambda _clock: None, **more):
+    """Return the outcomes of looks for a lost upload until something else is to be done; the clock is set after two."""
+    clock = ManualClock()
+    destination = ProteinDiffraction("irrmc", client(server, token=CANARY, now=clock), poll_every_s=60.0)
+    lost_one = delivery(DeliveryState.UNCONFIRMED, sent_at=clock(), **more)
+    outcomes = []
+    while not outcomes or outcomes[-1].event is DeliveryEvent.POSTPONE:
+        assert len(outcomes) < 100, "it is looked for without an end"
+        outcomes.append(destination.step(lost_one, archive, METADATA, Recorder()))
+        clock.advance(outcomes[-1].again_s or 0.0)
+        if len(outcomes) == 2:
+            set_clock(clock)
+    assert server.count(UPLOAD) == 0
+    return outcomes
+
+
+def test_unconfirmed_and_not_there_is_absent_after_two_polls_and_sends_nothing(archive):
     server = FakeServer().on(LIST, Reply(200, [submission(md5hash="f" * 32)]))
-    assert step(server, archive, DeliveryState.UNCONFIRMED).event is DeliveryEvent.ABSENT
-    assert len(server.seen) == 1
+    *meanwhile, last = looks(server, archive)
+    assert [one.reason for one in meanwhile[:2]] == [
+        "none of our 1 submission at pdi.example has it yet, 0 s after sending began; looked for until 2 min",
+        "none of our 1 submission at pdi.example has it yet, 30 s after sending began; looked for until 2 min",
+    ]
+    assert {one.hint for one in meanwhile} == {"nothing is sent again meanwhile"}
+    assert sum(one.again_s for one in meanwhile) == 120.0
+    assert last.event is DeliveryEvent.ABSENT
+    assert len(server.seen) == 5
+
+
+def test_what_is_listed_late_is_adopted(archive):
+    server = FakeServer().on(LIST, *[Reply(200, [])] * 4, Reply(200, [submission("pending")]))
+    *_, last = looks(server, archive)
+    assert (last.event, last.remote_id) == (DeliveryEvent.SUBMITTED, "tok1")
+
+
+def test_a_large_archive_is_looked_for_while_the_server_may_be_unpacking_it(archive):
+    server = FakeServer().on(LIST, Reply(200, []))
+    *meanwhile, _last = looks(server, replace(archive, size_bytes=9_000_000_000))
+    assert sum(one.again_s for one in meanwhile) == 120.0 + 900.0
+    assert "looked for until 17 min" in meanwhile[0].reason
+
+
+@pytest.mark.parametrize("remote_status", [None, "conflict"])
+@pytest.mark.parametrize("days", [-365, -1 / 1440, 1 / 1440, 365])
+def test_a_clock_that_is_set_makes_a_look_neither_endless_nor_short(days, remote_status, archive):
+    server = FakeServer().on(LIST, Reply(200, []))
+    outcomes = looks(server, archive, lambda clock: clock.advance(days * 86_400), remote_status=remote_status)
+    wanted_s = 600.0 if remote_status else 120.0
+    assert wanted_s <= sum(one.again_s or 0.0 for one in outcomes) <= wanted_s + 120.0
+
+
+def test_one_look_after_a_night_is_not_enough(archive):
+    """The time in which nobody looked is no time of looking."""
+    clock = ManualClock()
+    destination = ProteinDiffraction("irrmc", client(FakeServer().on(LIST, Reply(200, [])), token=CANARY, now=clock))
+    lost_one = delivery(DeliveryState.UNCONFIRMED, sent_at=clock())
+    clock.advance(9 * 3600.0)
+    outcome = destination.step(lost_one, archive, METADATA, Recorder())
+    assert outcome.event is DeliveryEvent.POSTPONE
+    assert "9 h after sending began; looked for 4 more times" in outcome.reason
+
+
+# --- what is submitted with another PDB ID ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [DeliveryState.WAITING, DeliveryState.UNCONFIRMED])
+@pytest.mark.parametrize("status", ["submitted", "validated", "published", "curated"])
+def test_what_is_there_for_another_entry_is_held_until_released(status, state, archive):
+    server = FakeServer().on(LIST, Reply(200, [submission(status, pdbid="2xyz")]))
+    held = step(server, archive, state)
+    assert (held.event, held.hold, held.remote_id) == (DeliveryEvent.HOLD, HoldKind.SERVER, None)
+    assert held.reason == (
+        f"pdi.example has these bytes as submission tok1, {status} with PDB ID 2xyz, and our pdb_code is 1ABC"
+    )
+    assert held.hint == "depositd release 12 takes it as delivered as it is, depositd skip 12 leaves it"
+    published = FakeServer().on(LIST, Reply(200, [submission("published", pdbid="2xyz")]))
+    taken = step(published, archive, released=held.reason)
+    assert (taken.event, taken.remote_id) == (DeliveryEvent.DELIVERED, "tok1")
+    # a yes to one finding is none to another
+    other = FakeServer().on(LIST, Reply(200, [submission(status, token="tok12", pdbid="2xyz")]))
+    assert step(other, archive, released=held.reason).event is DeliveryEvent.HOLD
+    assert step(server, archive, metadata={"pdb_code": "3DEF"}, released=held.reason).event is DeliveryEvent.HOLD
+
+
+@pytest.mark.parametrize(
+    ("pdbid", "more"), [("1abc", {}), (None, {}), ("2XYZ", {"remote_id": "tok1"}), ("2XYZ", {"metadata": None})]
+)
+def test_what_is_ours_or_names_no_other_entry_is_taken_as_it_is(pdbid, more, archive):
+    metadata = WITHOUT_CODE if "metadata" in more else METADATA
+    server = FakeServer().on(LIST, Reply(200, [submission("published", pdbid=pdbid)]))
+    outcome = step(server, archive, metadata=metadata, remote_id=more.get("remote_id"))
+    assert outcome.event is DeliveryEvent.DELIVERED
 
 
 # --- uploaded --------------------------------------------------------------------------------------------
@@ -899,8 +1030,9 @@ WITHOUT_CODE = {"project_title": "A title of ten", "project_authors": "Smith J."
         ({"pdb_code": "1ab\u00e9"}, ["pdb_code"]),
         ({"pdb_code": "1abc", "dataset_type": "raw"}, ["dataset_type"]),
         ({"pdb_code": "1abc", "project_title": "short"}, ["project_title"]),
-        ({**WITHOUT_CODE, "project_authors": " "}, ["project_authors"]),
-        ({**WITHOUT_CODE, "equipment_other": None}, ["equipment_other"]),
+        ({**WITHOUT_CODE, "project_authors": " "}, ["pdb_code"]),
+        ({**WITHOUT_CODE, "equipment_other": None}, ["pdb_code"]),
+        ({**WITHOUT_CODE, "equipment_other": None, "dataset_type": "other"}, ["equipment_other"]),
         ({"pdb_code": "1abc", "beamline": "24-ID-C"}, ["synchrotron"]),
         ({"pdb_code": "1abc", "synchrotron_id": 25}, ["beamline"]),
         ({"pdb_code": "1abc", "synchrotron_id": "APS", "beamline_id": 1}, ["synchrotron_id"]),
@@ -915,6 +1047,29 @@ def test_problems_name_the_key_and_what_would_be_right(metadata, wrong):
     found = problems(metadata)
     assert [problem.where for problem in found] == wrong
     assert all(problem.what and problem.hint for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "wanted", "so"),
+    [
+        ({}, "pdb_code", "is missing, and so are project_title, project_authors and equipment_other"),
+        ({"project_authors": "Smith J."}, "pdb_code", "is missing, and so are project_title and equipment_other"),
+        ({**WITHOUT_CODE, "project_authors": ""}, "pdb_code", "is missing, and so is project_authors"),
+        (
+            {"dataset_type": "other"},
+            "project_title",
+            "is missing, and so are project_authors and equipment_other",
+        ),
+        (
+            {"dataset_type": "other", **WITHOUT_CODE, "project_authors": ""},
+            "project_authors",
+            "is missing, and there is no pdb_code",
+        ),
+    ],
+)
+def test_of_several_missing_keys_the_usual_answer_is_named_first(metadata, wanted, so):
+    (problem,) = problems(metadata)
+    assert (problem.where, problem.what) == (wanted, so)
 
 
 def test_the_payload_is_what_the_api_knows():

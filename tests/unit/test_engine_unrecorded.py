@@ -112,6 +112,35 @@ def test_what_did_not_arrive_is_sent_again_and_not_for_ever():
     assert S.UNCONFIRMED in server.asked
 
 
+MISSED = Outcome(E.POSTPONE, reason="none of our 3 submissions has it yet", again_s=30.0)
+
+
+def test_what_is_lost_is_looked_for_and_a_person_sees_that():
+    server = Server(LOST, MISSED, MISSED, uploaded(), submitted(), PUBLISHED)
+    ended, around = go(server)
+    assert ended.state is S.DELIVERED
+    assert server.sent == 1
+    assert around.troubles[1:] == [("none of our 3 submissions has it yet", 30.0)] * 2
+    assert around.slept[1:3] == [30.0, 30.0]
+
+
+def test_what_is_lost_looked_for_and_lost_again_is_not_sent_for_ever():
+    server = Server(*[LOST, MISSED, MISSED, ABSENT] * 9)
+    with pytest.raises(Unavailable, match="not among 3 submissions"):
+        go(server)
+    assert server.sent == 3
+
+
+def test_a_conflict_that_is_not_listed_yet_is_looked_for_and_not_sent_again():
+    conflict = Outcome(E.LOST, remote_status="conflict", reason="it is there", again_s=30.0)
+    server = Server(conflict, *[MISSED] * 20, Outcome(E.FAILED, reason="somebody else", hint="look"))
+    ended, around = go(server)
+    assert (ended.state, ended.remote_status, ended.error) == (S.FAILED, "conflict", "somebody else")
+    assert server.sent == 1
+    assert sum(around.slept) >= 600.0
+    assert len(around.troubles) == 20
+
+
 def test_a_question_that_gets_no_answer_leaves_it_unconfirmed():
     server = Server(LOST, AWAY)
     ended, around = go(server, patience=Patience(failures=3))

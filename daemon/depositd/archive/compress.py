@@ -26,36 +26,39 @@ def compress(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str] | None = None,
     *,
+    root: str | None = None,
     on_progress: Progress | None = None,
 ) -> Archive:
     """Pack a directory or a file into a verified ``.tar.zst`` and return it, with the hashes of file and tar.
 
     ``target`` is the archive's path, which must end in ``.tar.zst``; without one it lies beside the source and carries
-    its name.  An older file of that name is replaced once the new one is whole.  ``on_progress`` is told the source
-    bytes read and their total; it may raise to stop.
+    its name.  An older file of that name is replaced once the new one is whole.  ``root`` is the directory in the
+    archive below which everything lies, the source's name unless given.  ``on_progress`` is told the source bytes read
+    and their total; it may raise to stop.
 
     Raises SourceUnreadable for a link, or anything else that is no regular file, for an empty directory and for what
     cannot be read; SourceChanged for a file that is written meanwhile; SpoolFull where there is no room; ValueError for
-    a target that does not fit.
+    a target or root that does not fit.
     """
     absolute = os.path.abspath(source)
     to = os.path.abspath(target) if target is not None else _beside(absolute)
     if _lies_in(os.path.dirname(to), absolute):
         raise ValueError(f"{printable(to)} lies in the directory that is packed")
-    root, files = _found(absolute)
+    source_root, files = _found(absolute)
     wrong = next((file for file in files if file.kind is not FileKind.REGULAR), None)
     if wrong is not None:
+        shown = printable(os.path.join(source_root, wrong.path))
         raise SourceUnreadable(
-            f"{printable(os.path.join(root, wrong.path))} is a {wrong.kind}, and only regular files are ever packed",
+            f"{shown} is a {wrong.kind}, and only regular files are ever packed",
             hint="take it out of the directory, or put what it leads to in its place",
         )
     if not files:
         raise SourceUnreadable(f"{printable(absolute)} has no files in it", hint="is it the right directory?")
     plan = PackPlan(
-        root=root,
+        root=source_root,
         files=files,
         top="",
-        dataset_name=_name_of(absolute),
+        dataset_name=_name_of(absolute) if root is None else root,
         file_name=os.path.basename(to),
         workers=len(os.sched_getaffinity(0)),
     )

@@ -193,6 +193,7 @@ def upload(
     Example: depositd pdi upload lyso_1.tar.zst --set dataset_type=other
     """
     from depositd.cli import pdi_submit, pdi_text
+    from depositd.cli.pdi_file import refuse_no_archive
     from depositd.destinations.proteindiffraction.records import Upload
 
     metadata = assignments(values)
@@ -205,6 +206,7 @@ def upload(
         )
     if os.path.isdir(file):
         raise typer.BadParameter(f"{printable(file)} is a directory; pdi submit packs and sends one", param_hint="FILE")
+    refuse_no_archive(file)
     place = find_place(KIND, to, server, config)
     with diffraction(place) as client:
         found = pdi_submit.upload(client, file, kind)
@@ -236,9 +238,11 @@ def submit(
     """Pack, upload and submit a dataset, or submit what was uploaded before. Submitted data become public.
 
     Keys for --set: pdb_code, or project_title, project_authors and equipment_other (or synchrotron and beamline, by
-    name). An archive is sent as it is, anything else is packed as .tar.zst first. Data that the server has already
-    are not sent again. Where it ends needing you, for example because the PDB entry has a dataset already, the exit
-    status is 3; naming the token then submits it all the same.
+    name). An archive is sent as it is, anything else is packed as .tar.zst first. A directory that holds one dataset
+    and nothing else is packed as the daemon packs it; of anything else, what lies at PATH is packed as it is, and the
+    daemon would not recognise it. Data that the server has already are not sent again. Where it ends needing you, for
+    example because the PDB entry has a dataset already, the exit status is 3; naming the token then submits it all the
+    same.
 
     Example: depositd pdi submit ./lyso_1 --set pdb_code=1ABC --wait
     """

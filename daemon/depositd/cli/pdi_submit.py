@@ -163,6 +163,7 @@ def _compare(answer: Upload, archive: Archive, path: str) -> None:
 def archived(path: str) -> Iterator[Archive]:
     """Give the archive to send: a ready one as it is, anything else packed into a temporary directory."""
     from depositd.archive import SUFFIXES, compress, is_ready, ready_archive
+    from depositd.engine.by_hand import one_dataset
     from depositd.engine.packing import safe_file_name
 
     if is_ready(path) and not os.path.isdir(path):
@@ -170,12 +171,14 @@ def archived(path: str) -> Iterator[Archive]:
             archive = ready_archive(path, on_progress=hashing)
         yield archive
         return
+    dataset = one_dataset(path, datetime.now(UTC))
     with TemporaryDirectory(prefix="depositd-") as directory:
-        stem = os.path.basename(os.path.abspath(path)) or "dataset"
+        # the daemon's names, so that it knows the same data again
+        stem = dataset.name if dataset else os.path.basename(os.path.abspath(path)) or "dataset"
         target = os.path.join(directory, safe_file_name(stem) + SUFFIXES["zstd"])
         try:
             with Bar("packing") as packing:
-                archive = compress(path, target, on_progress=packing)
+                archive = compress(path, target, root=dataset.name if dataset else None, on_progress=packing)
         except SpoolFull as error:
             error.hint = "free some space there, or set TMPDIR to a directory with more room"
             raise
@@ -212,8 +215,12 @@ def submit_token(
 
     found = client.submission(token)
     code = str(metadata.get("pdb_code", "")).upper()
-    if found.status == UPLOADED and found.pdbid and code and code != found.pdbid.strip().upper():
-        tell(f"warning: the server found PDB ID {printable(found.pdbid, 40)} in it; it is submitted as {code}")
+    if found.pdbid and code and code != found.pdbid.strip().upper():
+        pdbid, status = printable(found.pdbid, 40), printable(found.status, 60)
+        if found.status == UPLOADED:
+            tell(f"warning: the server found PDB ID {pdbid} in it; it is submitted as {code}")
+        elif not found.failed:
+            tell(f"warning: the server has it {status} with PDB ID {pdbid}, not {code}; nothing is changed there")
     name = place.name or place.host
     delivery = Delivery(0, 0, name, DeliveryState.UPLOADED, remote_id=found.token, remote_status=found.status)
     md5 = found.md5hash or ""
@@ -285,6 +292,7 @@ def _deliver(
         submit_anything=submit_anything,
         # one delivery shares its looks with no other: patience says how often
         poll_every_s=1.0,
+        confirm_within_s=2 * place.poll_s,
     )
     watch.latest = delivery
     tools = Tools(

@@ -148,17 +148,22 @@ def hint_of(delivery: Delivery, name: str, again: str) -> str:
     if delivery.hold is HoldKind.METADATA:
         return f"{submit} --set pdb_code=1ABC (or project_title, project_authors and equipment_other)"
     if delivery.hold is not None:
+        if not token:  # what is there is not taken for ours
+            return f"it may be right as it is: depositd pdi list {again} shows it; otherwise ask the server's support"
         return f"{submit} --set … submits it all the same; depositd pdi delete {token} {again} removes it"
     if delivery.state in (DeliveryState.FAILED, DeliveryState.DELIVERED):
         return _hint_at_its_end(delivery, token, again)
-    if delivery.state is DeliveryState.UPLOADED:
-        return f"it is uploaded and not submitted; {submit} --set … goes on"
-    if delivery.state is DeliveryState.SUBMITTED:
-        return f"it is submitted; depositd pdi status {token} {again} --poll waits for its end"
-    return f"depositd pdi list {again} shows whether it is there; the same command asks first, too"
+    there = {
+        DeliveryState.UPLOADED: f"it is uploaded and not submitted; {submit} --set … goes on",
+        DeliveryState.SUBMITTED: f"it is submitted; depositd pdi status {token} {again} --poll waits for its end",
+    }
+    asks = f"depositd pdi list {again} shows whether it is there; the same command asks first, too"
+    return there.get(delivery.state, asks)
 
 
 def _hint_at_its_end(delivery: Delivery, token: str, again: str) -> str:
     if delivery.remote_status == "uploaded":
         return f"depositd pdi delete {token} {again}, then upload it again"
-    return next_action(delivery.remote_status or "", token, again) if token else ""
+    if token:
+        return next_action(delivery.remote_status or "", token, again)
+    return f"depositd pdi list {again} may show it later; where somebody else has it, ask the server's support"

@@ -15,7 +15,7 @@ from depositd.engine.scanning import judge_now, link_on_the_way, listing_at, req
 from depositd.engine.watching import sources
 from depositd.errors import DepositdError
 from depositd.journal import DatasetRecord, Journal, Sighting
-from depositd.model import Delivery, Metadata, VerdictKind
+from depositd.model import Dataset, Delivery, Metadata, VerdictKind
 from depositd.units import printable
 
 SETTLE_S = 5.0
@@ -85,20 +85,29 @@ def record_by_hand(
     return ByHand(recorded.record, current.delivery if current else delivery)
 
 
+def one_dataset(path: str, now: datetime) -> Dataset | None:
+    """Return the dataset that a directory is, or that is all that it holds; None where it is not exactly one.
+
+    It then has the name that a rule would give it, below which its files lie in an archive.
+    """
+    absolute = os.path.realpath(path)
+    root, relative = os.path.split(absolute)
+    if not relative or not os.path.isdir(absolute):
+        return None
+    found = _at(root, relative, absolute)
+    judged = judge_now(root, found[0], now, deep=False) if len(found) == 1 else []
+    if len(judged) != 1 or judged[0].dataset.top != relative:
+        return None
+    dataset = judged[0].dataset
+    mine = {os.path.join(root, file.path) for file in dataset.files}
+    there = (os.path.join(place, name) for place, _directories, names in os.walk(absolute) for name in names)
+    return dataset if all(file in mine for file in there) else None
+
+
 def find(config: Config, path: str) -> tuple[str, Taken]:
     """Return the root and the one dataset that a path names; raises CannotSubmit."""
-    is_directory = os.path.isdir(path) and not os.path.islink(path)
     root = _root(config, path)
-    relative = path[len(root) :].strip("/")
-    found = _grouped(root, relative, path, "auto")
-    if is_directory:
-        mine = [taken for taken in found if taken.dataset.path == relative]
-    else:
-        mine = [taken for taken in found if any(file.path == relative for file in taken.dataset.files)]
-    if not mine:
-        fallback: FormatName = "directory" if is_directory else "file"
-        grouped = _grouped(root, relative, path, fallback)
-        mine = [taken for taken in grouped if taken.dataset.path == relative]
+    mine = _at(root, path[len(root) :].strip("/"), path)
     if len(mine) == 1:
         return root, mine[0]
     if not mine:
@@ -130,6 +139,20 @@ def _root(config: Config, path: str) -> str:
         if path.startswith(root.rstrip("/") + "/"):
             return root
     return os.path.dirname(path)
+
+
+def _at(root: str, relative: str, path: str) -> list[Taken]:
+    """Return the datasets that a path names, of any format; where it is none, the plain directory or file itself."""
+    is_directory = os.path.isdir(path) and not os.path.islink(path)
+    found = _grouped(root, relative, path, "auto")
+    if is_directory:
+        mine = [taken for taken in found if taken.dataset.path == relative]
+    else:
+        mine = [taken for taken in found if any(file.path == relative for file in taken.dataset.files)]
+    if mine:
+        return mine
+    fallback: FormatName = "directory" if is_directory else "file"
+    return [taken for taken in _grouped(root, relative, path, fallback) if taken.dataset.path == relative]
 
 
 def _grouped(root: str, relative: str, path: str, format_name: FormatName) -> list[Taken]:

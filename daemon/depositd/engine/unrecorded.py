@@ -26,7 +26,8 @@ class Tools:
     """What the loop needs of the outside.
 
     ``chance`` gives numbers in [0, 1), for the jitter of waits.  ``progress`` is told (done, total) bytes.  ``changed``
-    hears of each new state or status, ``trouble`` of each error that is tried again and of the seconds until then.
+    hears of each new state or status, ``trouble`` of each error that is tried again, or each look for something lost
+    that did not show it, and of the seconds until the next.
     """
 
     clock: Callable[[], datetime]
@@ -85,8 +86,13 @@ def deliver_unrecorded(
         if delivery.state in over:
             break
         if look_again_s is not None and delivery.state in _LOOKED_AT:
-            failures = 0
-            tools.sleep(max(look_again_s, poll_wait_s(polls, patience.poll_s)))
+            wait = max(look_again_s, poll_wait_s(polls, patience.poll_s))
+            if delivery.state is DeliveryState.SUBMITTED:
+                failures = 0
+            elif was.state is delivery.state:
+                # a failure that led here still counts: what is lost, looked for and lost again must have an end
+                tools.trouble(delivery.error or "", wait)
+            tools.sleep(wait)
             polls += 1
         elif error is not None or was.state is not DeliveryState.WAITING:
             failures += 1

@@ -43,6 +43,7 @@ from depositd.destinations.proteindiffraction.records import (
     Submitted,
     Synchrotron,
     Upload,
+    read_submissions,
     with_content,
 )
 from depositd.errors import AuthError, NotFound, Rejected, Unavailable
@@ -204,13 +205,13 @@ class Client:
         return self._session.read(answer, Submitted.read)
 
     def submissions(self) -> list[Submission]:
-        """Return all submissions of the account, newest first.
+        """Return all submissions of the account, newest first, without rows that have no token.
 
         Raises AuthError; Unavailable for everything else, for a list that is refused says nothing about what would be
         in it.  The server's API page, section GET /submissions/.
         """
         answer = self._request("GET", "submissions/", expected=200, means=A_QUESTION)
-        return self._session.read(answer, list_of(Submission.read))
+        return self._session.read(answer, read_submissions)
 
     def submission(self, token: str) -> Submission:
         """Return one submission.

@@ -4,17 +4,19 @@
 state         the step
 ============  ==========================================================================================
 waiting       list our submissions; adopt ours if it is there, otherwise upload
-unconfirmed   list our submissions; adopt ours if it is there, otherwise it is absent
+unconfirmed   list our submissions; adopt ours if it is there, look again if not, after a while it is absent
 uploaded      ask for our submission; submit its metadata if it is still ``uploaded``, otherwise adopt
 submitted     look for our submission in a list that all deliveries share; go on with its status
 ============  ==========================================================================================
 
 Each step begins with a question, so each can be taken twice: what an earlier, half-known step did is found and
-adopted.  The server knows content by its MD5, of the file that is sent or of the archive inside it.
+adopted.  The server knows content by its MD5, of the file that is sent or of the archive inside it.  A list may be
+late: that one does not show an upload proves nothing, and nothing is sent again before several did not.
 
 What is submitted becomes public, so two findings stop an upload on every way to that: a PDB ID in it that is not ours,
-and an entry that has data already.  The operator's release counts for what was found before it, and for that upload
-alone: see :meth:`ProteinDiffraction._objection`.
+and an entry that has data already.  What is submitted already, and not known as ours, is not taken for delivered with a
+PDB ID that is not ours.  The operator's release counts for what was found before it, and for that upload alone: see
+:meth:`ProteinDiffraction._objection`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import assert_never
 
 from depositd.destinations.base import Measures, Outcome, Report
 from depositd.destinations.body import FilePart
+from depositd.destinations.http import SLOWEST_SERVER_BYTES_PER_S
 from depositd.destinations.proteindiffraction import metadata as words
 from depositd.destinations.proteindiffraction.client import Client
 from depositd.destinations.proteindiffraction.equipment import Equipment, Ids
@@ -34,7 +37,14 @@ from depositd.destinations.proteindiffraction.records import UPLOADED, Submissio
 from depositd.errors import Conflict, NotFound, Rejected, RemoteError, Unavailable, Unconfirmed
 from depositd.model import Archive, Delivery, DeliveryState, Metadata, Packing, Problem
 from depositd.states import DeliveryEvent
-from depositd.units import printable, show_count
+from depositd.units import printable, show_count, show_duration
+
+CONFLICT = "conflict"
+"""The remote status of what the server has (409), while our list does not show it."""
+_LOOKS = 4
+"""How often at least what may have arrived is looked for again, in the time that it is looked for."""
+_LONGER_AFTER_CONFLICT = 5
+"""How many times longer it is looked for where the server says that it is there."""
 
 
 class ProteinDiffraction:
@@ -42,7 +52,8 @@ class ProteinDiffraction:
 
     ``existing`` is ``hold`` or ``submit``: what happens to an upload whose PDB entry has data there already.  With
     ``submit_anything`` nothing that the server finds in an upload holds it: somebody has seen it there.
-    Deliveries that are submitted look every ``poll_every_s`` seconds, by the client's clock and all at once.
+    Deliveries that are submitted look every ``poll_every_s`` seconds, by the client's clock and all at once.  An upload
+    whose answer was lost is looked for ``confirm_within_s`` seconds, two polls unless given, before it is sent again.
     """
 
     def __init__(
@@ -53,6 +64,7 @@ class ProteinDiffraction:
         existing: str = "hold",
         submit_anything: bool = False,
         poll_every_s: float = 60.0,
+        confirm_within_s: float | None = None,
     ) -> None:
         self._name = name
         self._client = client
@@ -60,6 +72,9 @@ class ProteinDiffraction:
         self._submit_anything = submit_anything
         self._listing = Listing(client.submissions, client.now, poll_every_s)
         self._equipment = Equipment(client.equipment)
+        self._confirm_within_s = 2 * poll_every_s if confirm_within_s is None else confirm_within_s
+        # by the delivery's number: how often its upload was looked for in vain
+        self._looks: dict[int, int] = {}
 
     @property
     def name(self) -> str:
@@ -159,11 +174,41 @@ class ProteinDiffraction:
         mine = self._listing.fresh()
         found = with_content(mine, archive.md5, archive.inner_md5)
         if found is not None:
+            self._looks.pop(delivery.id, None)
             return self._adopt(found, mine, delivery, metadata)
+        postponed = self._looked_for(delivery, archive, len(mine))
+        if postponed is not None:
+            return postponed
+        self._looks.pop(delivery.id, None)
+        if delivery.remote_status == CONFLICT:
+            return self._words(delivery).somebody_elses(archive)
         return Outcome(
             DeliveryEvent.ABSENT,
             reason=f"none of our {show_count(len(mine), 'submission')} at {self._client.host} has the archive's MD5",
         )
+
+    def _looked_for(self, delivery: Delivery, archive: Archive, count: int) -> Outcome | None:
+        """Return that an upload is looked for once more, None where that was done for long enough.
+
+        Time alone does not say so: a clock can be set, and nobody may have looked meanwhile.  Nor do looks alone, for a
+        server may still be unpacking what it was sent.
+        """
+        longer = _LONGER_AFTER_CONFLICT if delivery.remote_status == CONFLICT else 1
+        within_s = longer * self._confirm_within_s + _unpacking_s(archive, self._confirm_within_s)
+        looks = self._looks[delivery.id] = self._looks.get(delivery.id, 0) + 1
+        waited_s = within_s if delivery.sent_at is None else (self._client.now() - delivery.sent_at).total_seconds()
+        # a clock that was set back a little must not end the search, one that was set back a year must
+        if abs(waited_s) < within_s:
+            until = f"looked for until {show_duration(within_s)}"
+        elif looks <= longer * _LOOKS:
+            until = f"looked for {show_count(longer * _LOOKS - looks + 1, 'more time')}"
+        else:
+            return None
+        return self._words(delivery).looked_for(count, max(waited_s, 0.0), until, again_s=self._look_every_s)
+
+    @property
+    def _look_every_s(self) -> float:
+        return max(self._confirm_within_s / _LOOKS, 0.05)
 
     def _find_or_send(self, delivery: Delivery, archive: Archive, metadata: Metadata, report: Report) -> Outcome:
         """Ask who we are and what is there before the first byte: a refused token must cost nothing."""
@@ -195,15 +240,27 @@ class ProteinDiffraction:
     def _adopt_duplicate(self, delivery: Delivery, archive: Archive, metadata: Metadata) -> Outcome:
         mine = self._listing.fresh()
         found = with_content(mine, archive.md5, archive.inner_md5)
-        if found is None:
-            return self._words(delivery).somebody_elses(archive)
-        return self._adopt(found, mine, delivery, metadata)
+        if found is not None:
+            return self._adopt(found, mine, delivery, metadata)
+        self._looks.pop(delivery.id, None)
+        longest_s = _LONGER_AFTER_CONFLICT * self._confirm_within_s
+        return Outcome(
+            DeliveryEvent.LOST,
+            remote_status=CONFLICT,
+            reason=(
+                f"{self._client.host} has it already (409), and none of our {show_count(len(mine), 'submission')} "
+                "there shows it yet"
+            ),
+            hint=f"it is looked for by itself, for about {show_duration(longest_s)}; nothing is sent again meanwhile",
+            again_s=self._look_every_s,
+        )
 
     def _adopt(self, found: Submission, mine: Sequence[Submission], delivery: Delivery, metadata: Metadata) -> Outcome:
         """Go on from what the server has."""
-        if found.status != UPLOADED:
-            return self._of_status(found, delivery)
-        held = self._objection(Found.in_submission(found, mine), delivery, metadata)
+        if found.status == UPLOADED:
+            held = self._objection(Found.in_submission(found, mine), delivery, metadata)
+        else:
+            held = self._other_entry(found, delivery, metadata)
         return held or self._of_status(found, delivery)
 
     # uploaded
@@ -319,8 +376,21 @@ class ProteinDiffraction:
         seen = delivery.released or "" if delivery.remote_id == found.token else ""
         return self._words(delivery).objection(found, pdb_code, submit_existing=self._submit_existing, seen=seen)
 
+    def _other_entry(self, found: Submission, delivery: Delivery, metadata: Metadata) -> Outcome | None:
+        """Return the hold of what somebody else submitted for another entry, None where that may count as delivered."""
+        if self._submit_anything or found.failed or delivery.remote_id == found.token:
+            return None
+        pdb_code = words.payload(metadata).get("pdb_code")
+        return self._words(delivery).other_entry(found, pdb_code, seen=delivery.released or "")
+
     def _of_status(self, found: Submission, delivery: Delivery) -> Outcome:
         return self._words(delivery).of_status(found, self._listing.due_in_s())
 
     def _words(self, delivery: Delivery) -> Words:
         return Words(self._client.host, delivery.dataset_id)
+
+
+def _unpacking_s(archive: Archive, within_s: float) -> float:
+    """Return how long a server may be busy with an archive; 0 where that hardly counts, so that sentences are plain."""
+    unpacking_s = archive.size_bytes / SLOWEST_SERVER_BYTES_PER_S
+    return unpacking_s if unpacking_s >= within_s / 10 else 0.0

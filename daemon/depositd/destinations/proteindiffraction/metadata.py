@@ -112,10 +112,10 @@ def _missing_without_code(metadata: Metadata) -> list[Problem]:
     missing = [key for key in ("project_title", "project_authors") if not is_given(metadata, key)]
     if not has_equipment:
         missing.append("equipment_other")
-    if len(missing) == 3:
-        wanted = "project_title" if text_of(metadata, "dataset_type").lower() == "other" else "pdb_code"
-        others = (
-            "project_title, project_authors and equipment_other" if wanted == "pdb_code" else ", ".join(missing[1:])
-        )
-        return [Problem(wanted, f"is missing, and so are {others}", _WITHOUT_CODE)]
-    return [Problem(key, "is missing, and there is no pdb_code", _WITHOUT_CODE) for key in missing]
+    if not missing:
+        return []
+    # one problem, and first the key that is the usual answer
+    keys = missing if text_of(metadata, "dataset_type").lower() == "other" else ["pdb_code", *missing]
+    others = f"{', '.join(keys[1:-1])} and {keys[-1]}" if len(keys) > 2 else "".join(keys[1:])
+    so = f"and so {'are' if len(keys) > 2 else 'is'} {others}" if others else "and there is no pdb_code"
+    return [Problem(keys[0], f"is missing, {so}", _WITHOUT_CODE)]

@@ -19,7 +19,7 @@ from depositd.destinations.proteindiffraction.records import (
 from depositd.errors import RemoteError
 from depositd.model import Archive, Delivery, HoldKind, Problem
 from depositd.states import DeliveryEvent
-from depositd.units import printable
+from depositd.units import printable, show_count, show_duration
 
 API_KEYS = (
     "pdb_code",
@@ -138,6 +138,16 @@ class Words:
             ),
         )
 
+    def looked_for(self, count: int, waited_s: float, until: str, *, again_s: float) -> Outcome:
+        """Return that none of our ``count`` submissions has it yet; ``until`` says how long it is looked for."""
+        none = f"none of our {show_count(count, 'submission')}" if count else "no submission of ours"
+        return Outcome(
+            DeliveryEvent.POSTPONE,
+            reason=f"{none} at {self.host} has it yet, {show_duration(waited_s)} after sending began; {until}",
+            hint="nothing is sent again meanwhile",
+            again_s=again_s,
+        )
+
     def absent(self, token: str | None) -> Outcome:
         """Return that our submission is gone."""
         shown = printable(token or "without a token", 60)
@@ -167,6 +177,28 @@ class Words:
             remote_status=UPLOADED,
             reason=f"{self.host} {', and '.join(said)}; ours is uploaded and not yet submitted",
             hint=", ".join(ways),
+            hold=HoldKind.SERVER,
+        )
+
+    def other_entry(self, found: Submission, pdb_code: str | None, *, seen: str) -> Outcome | None:
+        """Return the hold of our bytes that are there, submitted with a PDB ID that is not ours; None where it is.
+
+        The hold does not take the submission for ours: ``seen``, the sentence that the operator has released, names it.
+        """
+        if not found.pdbid or pdb_code is None or _same_entry(found.pdbid, pdb_code):
+            return None
+        token, status, pdbid = printable(found.token, 60), printable(found.status, 60), printable(found.pdbid, 40)
+        there, contradiction = f"submission {token},", f"with PDB ID {pdbid}, and our pdb_code is {pdb_code}"
+        # its status goes on meanwhile, and is no other finding
+        if there in seen and contradiction in seen:
+            return None
+        return Outcome(
+            DeliveryEvent.HOLD,
+            reason=f"{self.host} has these bytes as {there} {status} {contradiction}",
+            hint=(
+                f"depositd release {self.dataset_id} takes it as delivered as it is, "
+                f"depositd skip {self.dataset_id} leaves it"
+            ),
             hold=HoldKind.SERVER,
         )
 

@@ -1,7 +1,7 @@
 """What the server answers, typed; ``raw`` keeps every field, also those that no document names yet.
 
-A record needs what nothing can go on without (a token, a status, an id); everything else may be missing, null or of a
-wrong type, and is then None.
+A record needs what nothing can go on without (a token, an id); everything else may be missing, null or of a wrong type,
+and is then None.  The status of a submission is then ``unknown``, and is polled on as one that no document names.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from depositd.destinations import fields
 
 UPLOADED = "uploaded"
 PUBLISHED = "published"
+UNKNOWN = "unknown"
+"""In place of a status that is missing or no text."""
 
 NEXT_ACTION: Mapping[str, str] = {
     "uploaded": "Call POST /submit/",
@@ -135,7 +137,7 @@ class Submission:
         md5hash = fields.text_or_none(raw, "md5hash")
         return cls(
             token=fields.text(raw, "token"),
-            status=fields.text(raw, "status"),
+            status=fields.text_or_none(raw, "status") or UNKNOWN,
             original_filename=fields.text_or_none(raw, "original_filename"),
             md5hash=md5hash.lower() if md5hash else None,
             pdbid=fields.text_or_none(raw, "pdbid"),
@@ -170,6 +172,15 @@ class Submission:
     def deletable(self) -> bool:
         """True where the document names the status as deletable; of others the server decides."""
         return self.status in DELETABLE
+
+
+def read_submissions(value: Any) -> list[Submission]:
+    """Read the documented list; raises Undocumented where it is none.
+
+    A row without a token is left out: nothing could be done with it, and one of them must not hide all others.
+    """
+    rows = fields.list_of(lambda row: row)(value)
+    return [Submission.read(row) for row in rows if isinstance(row, dict) and fields.text_or_none(row, "token")]
 
 
 def with_content(submissions: Sequence[Submission], *md5s: str) -> Submission | None:

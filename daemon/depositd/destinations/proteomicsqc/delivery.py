@@ -320,8 +320,8 @@ class ProteomicsQC:
             DeliveryEvent.HOLD,
             reason=reason,
             hint=(
-                f"look at the pipeline's page; depositd retry {number} looks once more and sends it if it is not there, "
-                f"depositd skip {number} leaves it"
+                f"look at the pipeline's page; depositd retry {number} looks once more and sends it if it is not there,"
+                f" depositd skip {number} leaves it"
             ),
             hold=HoldKind.UNCONFIRMED,
         )
