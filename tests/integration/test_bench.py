@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-# one run for all of them, in one worker
-pytestmark = pytest.mark.xdist_group("bench")
+from filelock import FileLock
 
 TESTS = Path(__file__).parents[1]
 TINY = (
@@ -33,11 +31,17 @@ def bench(*arguments, path=None):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """Return the directory, the output and the JSON of one run."""
-    directory = tmp_path_factory.mktemp("bench")
-    outcome = bench(*TINY, "--directory", directory, "--json", directory / "found.json", "--markdown")
-    assert outcome.returncode == 0, outcome.stderr
-    return directory, outcome.stdout, json.loads((directory / "found.json").read_text())
+    """Return the directory, the output and the JSON of one run, the same for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    directory, output = shared / "bench", shared / "bench.txt"
+    with FileLock(f"{directory}.lock"):
+        if not output.exists():
+            directory.mkdir(exist_ok=True)
+            outcome = bench(*TINY, "--directory", directory, "--json", directory / "found.json", "--markdown")
+            assert outcome.returncode == 0, outcome.stderr
+            output.write_text(outcome.stdout)
+    return directory, output.read_text(), json.loads((directory / "found.json").read_text())
 
 
 def test_each_contest_has_depositd_and_a_public_tool_and_a_ratio(found):
