@@ -117,7 +117,8 @@ def _tokens(text: str) -> Iterator[_Token]:
     while True:
         match = _TOKEN.match(text, position)
         if match is None:
-            raise ValueError(_stray(text[position:].lstrip()))
+            # what the pattern takes for a blank, and nothing else: "\x85" is one to Python alone
+            raise ValueError(_stray(text[position:].lstrip(" \t\n\r\f\v")))
         if match.lastgroup == "end":
             return
         position = match.end()

@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from depositd.expression import DEEPEST, LONGEST_CHARACTERS, MOST_TOKENS, Expression, show_value
@@ -254,6 +254,8 @@ def parsed(text: str) -> Expression | str:
 
 
 @given(st.text(max_size=60) | st.lists(WORDS, max_size=30).map(" ".join), ROWS)
+@example("\x85", {})
+@example("a < 1 \x1c\u2003", {})
 @settings(max_examples=400)
 def test_parsing_raises_nothing_but_value_errors_and_evaluating_nothing(text, row):
     question = parsed(text)
