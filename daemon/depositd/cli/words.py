@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID…", min=1, help="The datasets' numbers, as in status.")]
 OptionalIds = Annotated[
-    list[int] | None, typer.Argument(metavar="[ID…]", min=1, show_default=False, help="The datasets' numbers.")
+    list[int] | None, typer.Argument(metavar="ID…", min=1, show_default=False, help="The datasets' numbers.")
 ]
 
 
