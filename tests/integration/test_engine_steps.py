@@ -11,7 +11,7 @@ from engine_support import FakeDestination, config_of, history, plan_of, sightin
 
 from depositd.destinations.base import Outcome
 from depositd.engine.delivering import deliver, probe_paused
-from depositd.engine.idle import rest
+from depositd.engine.idle import Rest
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.packing import pack_dataset
 from depositd.engine.planning import after_sighting, after_vanishing
@@ -133,8 +133,8 @@ def test_a_complete_dataset_is_archived_once_and_delivered_everywhere(bench):
     ((state, archive, _),) = b.one.seen
     assert state is S.WAITING
     assert os.path.getsize(archive.path) == archive.size_bytes
-    assert rest(b.journal).idle
-    assert rest(b.journal).needs_operator == 0
+    assert Rest(b.journal).idle
+    assert Rest(b.journal).needs_operator == 0
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -145,7 +145,7 @@ def test_after_a_lost_answer_the_server_is_asked_and_sent_to_again_only_where_it
     lost = b.step()
     assert (lost.state, lost.attempts, lost.baseline, lost.sent_at) == (S.UNCONFIRMED, 1, {"runs": 0}, b.clock())
     assert b.step() is None
-    assert rest(b.journal).needs_operator == 1
+    assert Rest(b.journal).needs_operator == 1
     b.clock.advance(3600)
     b.one.script = [DONE] if there else [Outcome(E.ABSENT, reason="not there"), b.one.sending(DONE)]
     while b.one.script:
@@ -270,8 +270,8 @@ def test_refused_credentials_pause_the_destination_once_and_the_probe_takes_it_u
     assert states.count(("two", S.DELIVERED)) == 2
     assert states.count(("one", S.WAITING)) == 1
     assert [pause.destination for pause in b.paused] == ["one"]
-    assert rest(b.journal).idle
-    assert rest(b.journal).needs_operator == 2
+    assert Rest(b.journal).idle
+    assert Rest(b.journal).needs_operator == 2
     one.whoami_says = error
     pause = b.journal.surroundings.pauses()["one"]
     assert not probe_paused(b.plan, b.journal, pause, b.clock(), 0.5)
@@ -300,7 +300,7 @@ def test_what_is_refused_for_good_fails_with_the_servers_reason_and_retry_takes_
     failed = b.step()
     assert (failed.state, failed.error, failed.attempts) == (S.FAILED, str(error), 1)
     assert "depositd retry 1" in failed.hint
-    assert rest(b.journal).needs_operator == 1
+    assert Rest(b.journal).needs_operator == 1
     b.speak("retry")
     b.one.script = [DONE]
     assert b.step().state is S.DELIVERED
@@ -608,10 +608,10 @@ def test_what_waits_behind_a_held_namesake_needs_somebody_and_goes_on_by_itself_
     waiting = b.step(2)
     assert (waiting.state, waiting.hold) == (S.WAITING, H.NAMESAKE)
     assert waiting.hint == "depositd retry 1, or skip 1: this one goes on by itself then"
-    assert rest(b.journal).idle
-    assert rest(b.journal).needs_operator
+    assert Rest(b.journal).idle
+    assert Rest(b.journal).needs_operator
     b.speak("skip", 1)
-    assert not rest(b.journal).idle
+    assert not Rest(b.journal).idle
     assert b.delivery(2).next_attempt_at is None
     b.one.script = [b.one.sending(DONE)]
     assert (b.step(2).state, b.one.sends) == (S.DELIVERED, 2)
@@ -706,7 +706,7 @@ def test_a_file_that_came_by_hand_and_changed_fails_with_what_to_do(bench):
     (b.root / "run" / "lyso_1_00002.cbf").write_bytes(b"rewritten")
     b.pack(record)
     assert (b.delivery().state, b.delivery().hint) == (S.FAILED, "submit it again when it is finished")
-    assert rest(b.journal, frozenset({1})).needs_operator == 1
+    assert Rest(b.journal, frozenset({1})).needs_operator == 1
 
 
 def test_content_that_contradicts_its_checksum_is_held_and_sent_only_by_a_word(bench):
@@ -737,7 +737,7 @@ def test_a_dataset_with_a_link_in_it_is_held_again_whatever_the_operator_says(be
         assert b.delivery().state is S.HELD
         assert "lyso_1_00004.cbf is a symbolic link" in b.delivery().error
         assert b.journal.datasets.packable(b.clock()) == []
-        assert rest(b.journal).idle
+        assert Rest(b.journal).idle
 
 
 def test_what_a_destination_cannot_take_is_held_and_not_tried_all_the_time(bench):
@@ -747,7 +747,7 @@ def test_what_a_destination_cannot_take_is_held_and_not_tried_all_the_time(bench
     assert "takes single files" in b.delivery().error
     assert b.pack(record).archives == ()
     assert b.journal.datasets.packable(b.clock()) == []
-    assert rest(b.journal).idle
+    assert Rest(b.journal).idle
 
 
 @pytest.mark.parametrize("state", [S.WAITING, S.UNCONFIRMED, S.UPLOADED, S.SUBMITTED])
@@ -768,7 +768,7 @@ def test_a_destination_that_left_the_config_is_named_and_nothing_is_forgotten(be
     after = b.step()
     assert after.state is (S.FAILED if state is S.SUBMITTED else S.HELD)
     assert "the config has no destination one any more" in after.error
-    assert rest(b.journal).idle
+    assert Rest(b.journal).idle
     assert (after.sent_at is not None) is (state is S.UNCONFIRMED)
     b.plan = with_it
     b.speak("release")
@@ -786,8 +786,8 @@ def test_a_dataset_that_vanished_after_it_ended_is_missed_and_one_that_still_gre
         after_vanishing(b.journal, record, b.clock())
     assert (b.delivery(1).state, b.delivery(2).state) == (S.FAILED, S.SKIPPED)
     assert "bring them back" in b.delivery(1).hint
-    assert rest(b.journal).idle
-    assert rest(b.journal).needs_operator == 1
+    assert Rest(b.journal).idle
+    assert Rest(b.journal).needs_operator == 1
     for name in ("a_1", "b_1"):
         b.see(kind=K.GROWING, name=name)
     assert (b.delivery(1).state, b.delivery(2).state) == (S.WAITING, S.WAITING)

@@ -13,7 +13,7 @@ from depositd.cli.show_text import show_lines
 from depositd.cli.status_text import Picture, status_lines
 from depositd.destinations.base import MeasuredRun, Outcome, RunAction
 from depositd.engine.delivering import deliver
-from depositd.engine.idle import rest
+from depositd.engine.idle import Rest
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.measuring import MOST, look
 from depositd.engine.results import want_delivered
@@ -476,8 +476,8 @@ def test_a_clock_that_jumps_costs_no_more_than_a_wait(bench):
 
 def test_results_do_not_keep_a_journal_from_resting(bench):
     bench.sent()
-    assert rest(bench.journal).idle
-    assert rest(bench.journal).needs_operator == 0
+    assert Rest(bench.journal).idle
+    assert Rest(bench.journal).needs_operator == 0
 
 
 def test_what_a_server_says_cannot_harm_a_terminal(bench):

@@ -22,7 +22,7 @@ from depositd.cli.demo_proof import Proof, Witnesses, prove
 from depositd.cli.demo_show import Narrator, final_picture, picture
 from depositd.cli.demo_stage import Instruments, Stage, acts
 from depositd.config import load_config
-from depositd.engine.idle import rest
+from depositd.engine.idle import Rest
 from depositd.errors import DepositdError
 from depositd.journal import FILE_NAME, Journal
 from depositd.sandbox import Sandbox, running
@@ -211,7 +211,7 @@ class _Performance:
             show(status)
             if self._instruments.failures:
                 raise DepositdError("; ".join(self._instruments.failures.values()))
-            at_rest = self._instruments.done and rest(self._journal).idle
+            at_rest = self._instruments.done and Rest(self._journal).idle
             rested_s = (rested_s or now_s) if at_rest else None
             if rested_s is not None or now_s > deadline_s:
                 proofs = prove(self._acts, Witnesses(self._sandbox, self._stage.vault, status, self._watched))

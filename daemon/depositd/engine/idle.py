@@ -16,7 +16,7 @@ class Rest:
     """
 
     _journal: Journal
-    _only: frozenset[int] | None
+    _only: frozenset[int] | None = None
 
     @property
     def idle(self) -> bool:
@@ -40,8 +40,3 @@ class Rest:
         chosen = [journal.deliveries.get(delivery_id) for delivery_id in only]
         ended_badly = sum(1 for one in chosen if one is not None and one.delivery.state in NEEDS_OPERATOR)
         return sum(1 for one in unfinished if one.id in only) + ended_badly
-
-
-def rest(journal: Journal, only: frozenset[int] | None = None) -> Rest:
-    """Return what a journal still has to do; ``only`` restricts it to some deliveries."""
-    return Rest(journal, only)

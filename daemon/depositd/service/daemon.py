@@ -13,7 +13,7 @@ from types import FrameType
 from depositd import destinations
 from depositd.archive import sweep_orphans
 from depositd.config import Config
-from depositd.engine.idle import rest
+from depositd.engine.idle import Rest
 from depositd.engine.planning import Plan
 from depositd.engine.results import LONGEST_LOOK_S, want_delivered
 from depositd.engine.retention import remove_expired
@@ -91,7 +91,7 @@ class Daemon:
             self._start_sources()
         self._loop()
         self._shut_down()
-        if self._options.until_idle and rest(self.journal, self._options.only).needs_operator:
+        if self._options.until_idle and Rest(self.journal, self._options.only).needs_operator:
             return 3
         return 0
 
@@ -291,4 +291,4 @@ class Daemon:
     def _is_idle(self) -> bool:
         if self._crew.busy or any(source.watcher.in_doubt for source in self._sources):
             return False
-        return rest(self.journal, self._options.only).idle
+        return Rest(self.journal, self._options.only).idle
