@@ -267,11 +267,21 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of a packed file, one after the other: its size in the file, and the SHA-256 of its bytes."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Archive:
     """A packed dataset in the spool, verified.
 
     ``md5`` is of the file that is sent, ``inner_md5`` of what the server stores after decompressing
-    it (the plain tar); for a file sent as it is, both are the same.
+    it (the plain tar); for a file sent as it is, both are the same.  ``blocks`` cover the file without gaps where it
+    was written in independent frames, so that several threads can check it at once; empty where it was not.
+    ``level`` is the compression level that was used and ``why`` the sentence that says how it was chosen.
     """
 
     path: str
@@ -282,6 +292,9 @@ class Archive:
     inner_md5: str
     sha256: str
     members: tuple[Member, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    level: int | None = None
+    why: str = ""
 
 
 class DatasetState(enum.StrEnum):

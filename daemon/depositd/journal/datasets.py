@@ -20,6 +20,7 @@ from depositd.journal.records import (
     frames_text,
     harmless,
     json_text,
+    pack_blocks,
     pack_files,
     pack_members,
     time_text,
@@ -289,7 +290,7 @@ class DatasetFacts:
                 return False
             for archive in archives:
                 connection.execute(
-                    "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         dataset_id,
                         archive.packing,
@@ -300,6 +301,9 @@ class DatasetFacts:
                         archive.inner_md5,
                         archive.sha256,
                         pack_members(archive.members),
+                        pack_blocks(archive.blocks),
+                        archive.level,
+                        archive.why,
                         time_text(now),
                     ),
                 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from depositd.model import (
     Archive,
+    Block,
     DatasetState,
     Delivery,
     DeliveryState,
@@ -133,6 +134,17 @@ def unpack_members(blob: bytes) -> tuple[Member, ...]:
     return tuple(Member(*row) for row in json.loads(zlib.decompress(blob)))
 
 
+def pack_blocks(blocks: tuple[Block, ...]) -> bytes:
+    """Return an archive's blocks as 40 bytes each: the size, and the SHA-256."""
+    return b"".join(block.size_bytes.to_bytes(8, "big") + bytes.fromhex(block.sha256) for block in blocks)
+
+
+def unpack_blocks(blob: bytes) -> tuple[Block, ...]:
+    """Return the blocks of :func:`pack_blocks`."""
+    rows = (blob[at : at + 40] for at in range(0, len(blob), 40))
+    return tuple(Block(int.from_bytes(row[:8], "big"), row[8:].hex()) for row in rows)
+
+
 def dataset_of(row: sqlite3.Row) -> DatasetRecord:
     """Return a dataset from its row."""
     return DatasetRecord(
@@ -208,6 +220,9 @@ def archive_of(row: sqlite3.Row) -> Archive:
         inner_md5=row["inner_md5"],
         sha256=row["sha256"],
         members=unpack_members(row["members"]),
+        blocks=unpack_blocks(row["blocks"]),
+        level=row["level"],
+        why=row["why"],
     )
 
 

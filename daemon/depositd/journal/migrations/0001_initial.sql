@@ -54,6 +54,9 @@ CREATE TABLE archives (
     inner_md5  TEXT    NOT NULL,
     sha256     TEXT    NOT NULL,
     members    BLOB    NOT NULL,
+    blocks     BLOB    NOT NULL DEFAULT x'',        -- 40 bytes each: size, SHA-256
+    level      INTEGER,
+    why        TEXT    NOT NULL DEFAULT '',        -- how the level was chosen
     made_at    TEXT    NOT NULL,
     PRIMARY KEY (dataset_id, packing)
 ) WITHOUT ROWID;
