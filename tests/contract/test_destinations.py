@@ -31,7 +31,7 @@ from depositd.destinations import proteomicsqc as pqc
 from depositd.destinations.base import Destination, Outcome
 from depositd.destinations.credentials import Given
 from depositd.errors import ArchiveInvalid, AuthError, Rejected, RemoteError, Unavailable, Unconfirmed
-from depositd.model import Archive, Delivery, DeliveryState, HoldKind, Metadata, Packing
+from depositd.model import Archive, Block, Delivery, DeliveryState, HoldKind, Metadata, Packing
 from depositd.sandbox import Sandbox, running
 from depositd.states import ENDED, DeliveryEvent, next_delivery_state
 
@@ -40,6 +40,7 @@ METADATA: Metadata = {"pdb_code": "1abc"}
 WRONG = "wrong0123456789wrong0123456789wrong01234"
 MOST_STEPS = 60
 BODY_BYTES = 600_000
+BLOCK_BYTES = 64 << 10
 QUESTION_FAULTS = ("drop-before-body", "half-answer", "commit-then-500", "429", "502", "redirect")
 
 
@@ -97,7 +98,13 @@ def spooled(directory: Path, name: str, packing: Packing, sent: bytes, inner: by
         md5=hashlib.md5(sent).hexdigest(),
         inner_md5=hashlib.md5(inner).hexdigest(),
         sha256=hashlib.sha256(sent).hexdigest(),
+        blocks=blocks_of(sent) if packing is Packing.ARCHIVE else (),
     )
+
+
+def blocks_of(content: bytes) -> tuple[Block, ...]:
+    pieces = (content[at : at + BLOCK_BYTES] for at in range(0, len(content), BLOCK_BYTES))
+    return tuple(Block(len(piece), hashlib.sha256(piece).hexdigest()) for piece in pieces)
 
 
 class Place(ABC):

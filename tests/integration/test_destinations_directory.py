@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,12 @@ from http_support import Recorder
 from depositd.destinations import directory
 from depositd.destinations.directory import DirectoryDestination, with_hash
 from depositd.errors import ArchiveInvalid, Rejected, Unavailable
-from depositd.model import Archive, Delivery, DeliveryState, Packing
+from depositd.model import Archive, Block, Delivery, DeliveryState, Packing
+from depositd.rate_limit import RateLimit
 from depositd.states import DeliveryEvent
 
-CONTENT = b"frame" * 2_000_000
+CONTENT = b"frame" * 4_000_000
+BLOCK_BYTES = 3 << 20
 
 
 @pytest.fixture
@@ -24,11 +27,13 @@ def vault(tmp_path):
     return path
 
 
-def spooled(tmp_path, content: bytes = CONTENT, name: str = "lyso_1.tar.zst") -> Archive:
+def spooled(tmp_path, content: bytes = CONTENT, name: str = "lyso_1.tar.zst", with_blocks: bool = True) -> Archive:
     sha256, md5 = hashlib.sha256(content).hexdigest(), hashlib.md5(content).hexdigest()
     path = tmp_path / sha256
     path.write_bytes(content)
-    return Archive(str(path), name, Packing.ARCHIVE, len(content), md5, "0" * 32, sha256)
+    pieces = [content[at : at + BLOCK_BYTES] for at in range(0, len(content), BLOCK_BYTES)]
+    blocks = tuple(Block(len(piece), hashlib.sha256(piece).hexdigest()) for piece in pieces) if with_blocks else ()
+    return Archive(str(path), name, Packing.ARCHIVE, len(content), md5, "0" * 32, sha256, (), blocks)
 
 
 def step(vault, archive, state=DeliveryState.WAITING, report=None, number=7):
@@ -40,9 +45,10 @@ def names(vault):
     return sorted(os.listdir(vault))
 
 
-def test_a_copy_is_whole_verified_and_alone(tmp_path, vault):
+@pytest.mark.parametrize("with_blocks", [True, False])
+def test_a_copy_is_whole_verified_and_alone(with_blocks, tmp_path, vault):
     report = Recorder()
-    outcome = step(vault, spooled(tmp_path), report=report)
+    outcome = step(vault, spooled(tmp_path, with_blocks=with_blocks), report=report)
     assert (outcome.event, outcome.remote_id) == (DeliveryEvent.DELIVERED, str(vault / "lyso_1.tar.zst"))
     assert (vault / "lyso_1.tar.zst").read_bytes() == CONTENT
     assert names(vault) == ["lyso_1.tar.zst"]
@@ -107,9 +113,10 @@ def test_a_file_in_the_place_of_the_directory_is_unavailable(tmp_path):
         step(path, spooled(tmp_path))
 
 
+@pytest.mark.parametrize("with_blocks", [True, False])
 @pytest.mark.parametrize("change", [b"frame", CONTENT[:-1] + b"X", CONTENT + b"X"])
-def test_a_spooled_archive_that_changed_is_not_copied(change, tmp_path, vault):
-    archive = spooled(tmp_path)
+def test_a_spooled_archive_that_changed_is_not_copied(change, with_blocks, tmp_path, vault):
+    archive = spooled(tmp_path, with_blocks=with_blocks)
     with open(archive.path, "wb") as stream:
         stream.write(change)
     with pytest.raises(ArchiveInvalid, match="not what was packed"):
@@ -137,8 +144,19 @@ def test_a_full_or_broken_disk_is_waited_for(number, tmp_path, vault, monkeypatc
     assert step(vault, archive).event is DeliveryEvent.DELIVERED
 
 
-def test_what_does_not_read_back_is_no_copy(tmp_path, vault, monkeypatch):
+def test_nothing_of_a_block_that_changed_is_copied(tmp_path, vault):
     archive = spooled(tmp_path)
+    with open(archive.path, "r+b") as stream:
+        os.pwrite(stream.fileno(), b"rotten", 2 * BLOCK_BYTES + 7)
+    report = Recorder()
+    with pytest.raises(ArchiveInvalid, match="it is not what was packed between byte 6,291,456 and byte 9,437,184"):
+        step(vault, archive, report=report)
+    assert report.progressed[-1] == (2 * BLOCK_BYTES, len(CONTENT))
+
+
+@pytest.mark.parametrize("with_blocks", [True, False])
+def test_what_does_not_read_back_is_no_copy(with_blocks, tmp_path, vault, monkeypatch):
+    archive = spooled(tmp_path, with_blocks=with_blocks)
     real = os.fsync
 
     def rots(descriptor: int) -> None:
@@ -171,6 +189,40 @@ def test_a_transfer_can_be_stopped_and_leaves_nothing(tmp_path, vault):
     with pytest.raises(KeyboardInterrupt):
         step(vault, spooled(tmp_path), report=Stopping())
     assert names(vault) == []
+
+
+def test_a_transfer_can_be_stopped_while_it_is_read_back(tmp_path, vault):
+    class Stopping(Recorder):
+        def progress(self, done_bytes: int, total_bytes: int) -> None:
+            super().progress(done_bytes, total_bytes)
+            if self.progressed.count((total_bytes, total_bytes)) > 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        step(vault, spooled(tmp_path), report=Stopping())
+    assert names(vault) == []
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("upload-")] == []
+
+
+def test_copies_at_the_same_time_share_the_limit(tmp_path, vault):
+    """Each takes its turn in small blocks, whoever waits; by a clock that nobody waits for."""
+    now_s = [0.0]
+    limit = RateLimit(1e6, clock=lambda: now_s[0], sleep=lambda seconds: now_s.__setitem__(0, now_s[0] + seconds))
+    destination = DirectoryDestination("vault", vault, rate_limit=limit)
+    content = b"frame" * 200_000
+    inner = Delivery(id=2, dataset_id=2, destination="vault", state=DeliveryState.WAITING)
+    second = spooled(tmp_path, content[::-1], "lyso_2.tar.zst")
+
+    class Interleaved(Recorder):
+        def progress(self, done_bytes: int, total_bytes: int) -> None:
+            if not self.progressed:
+                super().progress(done_bytes, total_bytes)
+                destination.step(inner, second, {}, Recorder())
+
+    step_ = Delivery(id=1, dataset_id=1, destination="vault", state=DeliveryState.WAITING)
+    destination.step(step_, spooled(tmp_path, content), {}, Interleaved())
+    assert names(vault) == ["lyso_1.tar.zst", "lyso_2.tar.zst"]
+    assert now_s[0] == pytest.approx(2.0 - 0.25, abs=0.01)
 
 
 def test_names_of_full_length_fit(tmp_path, vault):

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from python_multipart.multipart import MultipartParser
 
-from depositd.destinations.body import BLOCK_BYTES, WORTH_A_THREAD_BYTES, Body, FilePart
+from depositd.destinations.body import Body, FilePart
+from depositd.destinations.checked import BLOCK_BYTES, WORTH_THREADS_BYTES
 from depositd.errors import ArchiveInvalid
+from depositd.model import Archive, Block, Packing
 from depositd.rate_limit import RateLimit
 
 CONTENT = b"frame" * 1000
@@ -22,10 +24,10 @@ class Zeros(io.RawIOBase):
     def __init__(self, size_bytes: int) -> None:
         self.left = size_bytes
 
-    def read(self, size: int = -1) -> bytes:
-        block = bytes(min(size, self.left))
-        self.left -= len(block)
-        return block
+    def readinto(self, buffer) -> int:
+        count = min(len(buffer), self.left)
+        self.left -= count
+        return count
 
 
 def part(content: bytes = CONTENT, **changes) -> FilePart:
@@ -65,7 +67,7 @@ def test_a_parser_gets_the_file_back_whatever_the_block_size(content, size):
     while block := body.read(size):
         assert len(block) <= size
         total += len(block)
-        parser.write(block)
+        parser.write(bytes(block))
     assert bytes(got) == b"pdb" + content
     assert total == len(body)
     assert body.whole
@@ -123,7 +125,7 @@ def test_a_file_that_differs_never_gets_its_closing_boundary(file, what):
 
 
 def big(last: bytes = b"!") -> bytes:
-    return bytes(range(256)) * (WORTH_A_THREAD_BYTES // 256) + last
+    return bytes(range(256)) * (WORTH_THREADS_BYTES // 256) + last
 
 
 def test_a_big_file_is_hashed_beside_and_as_strictly():
@@ -136,6 +138,31 @@ def test_a_big_file_is_hashed_beside_and_as_strictly():
     assert not other.whole
 
 
+def test_a_wrong_block_breaks_it_off_before_any_of_it_is_sent():
+    blocks = [Block(BLOCK_BYTES, hashlib.sha256(big()[:BLOCK_BYTES]).hexdigest())] * (WORTH_THREADS_BYTES >> 20)
+    right = big(b"")
+    wrong = right[: 9 * BLOCK_BYTES] + b"altered" + right[9 * BLOCK_BYTES + 7 :]
+    body = multipart(part(wrong, sha256=None, blocks=blocks))
+    sent = bytearray()
+    with pytest.raises(ArchiveInvalid, match="is not what was packed between byte 9,437,184 and byte 10,485,760, so"):
+        sent.extend(byte for block in body for byte in block)
+    assert len(sent) < 9 * BLOCK_BYTES + 300
+    assert b"altered" not in sent
+    body.rewind()
+    assert not body.began
+
+
+def test_a_part_is_made_of_whatever_a_client_is_given(tmp_path):
+    (tmp_path / "a.raw").write_bytes(b"abc")
+    archive = Archive("/spool/x", "x.tar", Packing.ARCHIVE, 3, "0" * 32, "1" * 32, "2" * 64, (), (Block(3, "3" * 64),))
+    own = FilePart.of(archive)
+    assert (own.path, own.name, own.size_bytes, own.sha256) == ("/spool/x", "x.tar", 3, "2" * 64)
+    assert own.blocks == (Block(3, "3" * 64),)
+    assert FilePart.of(own) is own
+    by_path = FilePart.of(tmp_path / "a.raw")
+    assert (by_path.name, by_path.size_bytes, by_path.sha256, by_path.blocks) == ("a.raw", 3, None, ())
+
+
 def test_a_big_transfer_that_is_broken_off_leaves_no_thread():
     before = threading.active_count()
     body = multipart(part(big()))
@@ -145,9 +172,6 @@ def test_a_big_transfer_that_is_broken_off_leaves_no_thread():
     body.rewind()
     assert b"".join(body).count(big()) == 1
     body.close()
-    for thread in threading.enumerate():
-        if thread.name.startswith("upload-hash"):
-            thread.join(10)
     assert threading.active_count() == before
 
 

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from http_support import CANARY, texts_of
+from http_support import CANARY, FakeServer, Reply, texts_of
 
-from depositd.destinations import DESTINATIONS, build
+from depositd.destinations import DESTINATIONS, Surroundings, build
+from depositd.destinations.body import FilePart
 from depositd.destinations.credentials import Given, login_of, token_of
+from depositd.destinations.proteindiffraction import Client
 from depositd.errors import AuthError, ConfigError
 from depositd.model import Packing
 
@@ -52,6 +57,54 @@ def test_a_url_that_sends_credentials_in_the_clear_is_refused():
     settings = SimpleNamespace(**{**vars(SETTINGS[0]), "url": "http://pdi.example/"})
     with pytest.raises(ConfigError, match="in the clear"):
         build("here", settings)
+
+
+class SharedTime:
+    """A clock for so many threads: it moves on to the next who wakes, once all of them sleep or have ended."""
+
+    def __init__(self, threads: int) -> None:
+        self.now_s = 0.0
+        self._awake = threads
+        self._wakes_s: list[float] = []
+        self._changed = threading.Condition()
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        with self._changed:
+            wakes_s = self.now_s + seconds
+            self._wakes_s.append(wakes_s)
+            self.leave()
+            self._changed.wait_for(lambda: self.now_s >= wakes_s, timeout=60)
+            self._awake += 1
+
+    def leave(self) -> None:
+        with self._changed:
+            self._awake -= 1
+            if not self._awake and self._wakes_s:
+                self.now_s = min(self._wakes_s)
+                self._wakes_s = [wakes_s for wakes_s in self._wakes_s if wakes_s > self.now_s]
+                self._changed.notify_all()
+
+
+def test_parallel_uploads_share_the_limit_of_their_destination():
+    time = SharedTime(threads=2)
+    server = FakeServer().on("POST /api/v1/upload/", Reply(201, {"token": "t", "md5hash": "0" * 32}))
+    limit = Surroundings(clock=time, sleep=time.sleep).rate_limit(1e6)
+    client = Client("https://pdi.example/api/v1/", token=CANARY, adapter=server, rate_limit=limit)
+    progress: list[tuple[str, int]] = []
+
+    def upload(name: str) -> None:
+        part = FilePart("x", name, 2_000_000, None, lambda _path: io.BytesIO(bytes(2_000_000)))
+        client.upload(part, on_progress=lambda done, _all: progress.append((name, done)))
+        time.leave()
+
+    with ThreadPoolExecutor(2) as uploads:
+        list(uploads.map(upload, ["one.tar", "two.tar"]))
+    # all but the last quarter of a second's worth was waited for
+    assert time.now_s == pytest.approx(4.0 - 0.25, abs=0.01)
+    assert {done for name, done in progress if name == "one.tar"} >= {1_000_000, 2_000_000}
 
 
 class Unreadable:

@@ -13,7 +13,7 @@ from http_support import CANARY, FakeServer, Reply, lost, texts_of
 
 from depositd.destinations.body import Body, FilePart
 from depositd.destinations.classify import Sent, meaning_of_status, retry_after_s, server_sentence
-from depositd.destinations.http import CONNECT_TIMEOUT_S, Session, _Adapter, read_timeout_s
+from depositd.destinations.http import CONNECT_TIMEOUT_S, LONGEST_READ_TIMEOUT_S, Session, _Adapter, read_timeout_s
 from depositd.errors import (
     ArchiveInvalid,
     AuthError,
@@ -303,6 +303,14 @@ def test_timeouts_are_long_and_grow_with_the_body():
     assert connect_s == CONNECT_TIMEOUT_S >= 60
     assert read_s == pytest.approx(120, abs=1)
     assert read_timeout_s(100 * 10**9) == pytest.approx(10_120)
+    assert read_timeout_s(10**15) == LONGEST_READ_TIMEOUT_S == 6 * 3600
+
+
+def test_the_answer_to_a_large_upload_is_waited_for_accordingly():
+    server = FakeServer().on(POST, lost(take=20))
+    with pytest.raises(Unconfirmed):
+        upload(server, size_bytes=50 * 10**9)
+    assert server.timeouts == [(CONNECT_TIMEOUT_S, pytest.approx(120 + 5000, abs=1))]
 
 
 def test_the_real_adapter_sends_large_blocks_with_keepalive_and_never_retries():

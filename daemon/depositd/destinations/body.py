@@ -1,50 +1,49 @@
 """Request bodies that know their exact length, how far they were sent, and whether they are what was promised.
 
-``requests`` would hold a file twice in memory; here it passes through in blocks of 1 MiB, is hashed on its way, and
-the closing boundary of the multipart body is withheld when the hash or the length differs from the archive's.  The
-server then has an unfinished request, and nothing wrong is ever stored whole.
+``requests`` would hold a file twice in memory; here it passes through in blocks of 1 MiB, is hashed on its way (see
+:mod:`depositd.destinations.checked`), and the closing boundary of the multipart body is withheld when a hash or the
+length differs from the archive's.  The server then has an unfinished request, and nothing wrong is ever stored whole.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 from urllib.parse import urlencode
 
+from depositd.destinations.checked import BLOCK_BYTES, Altered, Promise, Readable, checked
 from depositd.errors import ArchiveInvalid
-from depositd.model import Archive
+from depositd.model import Archive, Block
 from depositd.rate_limit import RateLimit
 from depositd.units import printable
 
-BLOCK_BYTES = 1 << 20
-WORTH_A_THREAD_BYTES = 16 * BLOCK_BYTES
-MOST_AHEAD = 4
-"""Blocks that wait to be hashed: they bound the memory."""
+_NOTHING = memoryview(b"")
 
 Progress = Callable[[int, int], None]
 """Told the file's bytes handed to the connection, and all of them; may raise to stop the transfer."""
 
 
-def _open_unbuffered(path: str) -> BinaryIO:
+def _open_unbuffered(path: str) -> Readable:
     return open(path, "rb", buffering=0)
 
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file to be sent: ``sha256`` is what its content must hash to, None where nobody knows it yet."""
+    """A file to be sent: ``sha256`` is what its content must hash to, None where nobody knows it yet.
+
+    ``blocks`` are the hashes of its blocks, where they are known: it is then hashed by several threads.
+    """
 
     path: str
     name: str
     size_bytes: int
     sha256: str | None = None
-    opener: Callable[[str], BinaryIO] = _open_unbuffered
+    opener: Callable[[str], Readable] = _open_unbuffered
+    blocks: Sequence[Block] = ()
 
     @classmethod
     def of_path(cls, path: str | os.PathLike[str], name: str | None = None) -> Self:
@@ -55,38 +54,18 @@ class FilePart:
     @classmethod
     def of_archive(cls, archive: Archive) -> Self:
         """Return the part for a packed dataset, which must still be what was packed."""
-        return cls(path=archive.path, name=archive.name, size_bytes=archive.size_bytes, sha256=archive.sha256)
+        return cls(archive.path, archive.name, archive.size_bytes, archive.sha256, blocks=archive.blocks)
 
+    @classmethod
+    def of(cls, file: str | os.PathLike[str] | Archive | FilePart) -> FilePart:
+        """Return the part for whatever a client is given; raises OSError for a path that cannot be looked at."""
+        if isinstance(file, FilePart):
+            return file
+        return cls.of_archive(file) if isinstance(file, Archive) else cls.of_path(file)
 
-class _Hash:
-    """The SHA-256 of what is sent; much of it is hashed in a thread, since hashing and sending each take a core."""
-
-    def __init__(self, size_bytes: int) -> None:
-        self._digest = hashlib.sha256()
-        self._pending: deque[Future[None]] = deque()
-        self._thread = ThreadPoolExecutor(1, "upload-hash") if size_bytes >= WORTH_A_THREAD_BYTES else None
-
-    def update(self, block: bytes) -> None:
-        """Take the next bytes; waits where hashing falls behind."""
-        if self._thread is None:
-            self._digest.update(block)
-            return
-        while len(self._pending) >= MOST_AHEAD:
-            self._pending.popleft().result()
-        self._pending.append(self._thread.submit(self._digest.update, block))
-
-    def hexdigest(self) -> str:
-        """Return the digest of all bytes so far."""
-        while self._pending:
-            self._pending.popleft().result()
-        return self._digest.hexdigest()
-
-    def close(self) -> None:
-        """Let the thread end."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
-            self._thread = None
-            self._pending.clear()
+    def pieces(self) -> Generator[memoryview, None, None]:
+        """Yield the content as :func:`~depositd.destinations.checked.checked` does."""
+        return checked(lambda: self.opener(self.path), Promise(self.size_bytes, self.sha256, self.blocks))
 
 
 class Body:
@@ -113,9 +92,9 @@ class Body:
         self._rate_limit = rate_limit
         self._on_progress = on_progress
         self._file_bytes = file.size_bytes if file else 0
-        self._stream: BinaryIO | None = None
-        self._hash = _Hash(0)
-        self.rewind()
+        self._pieces: Generator[memoryview, None, None] | None = None
+        self._piece = _NOTHING
+        self._at = 0
 
     @classmethod
     def json(cls, value: Any) -> Self:
@@ -167,48 +146,50 @@ class Body:
         """Start again from the first byte, after an answer that says that nothing was done."""
         self.close()
         self._at = 0
-        self._hash = _Hash(self._file_bytes)
 
     def close(self) -> None:
-        """Close the file."""
-        self._hash.close()
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        """Close the file, and let the threads end that read and hash it."""
+        self._piece = _NOTHING
+        if self._pieces is not None:
+            self._pieces.close()
+            self._pieces = None
 
     def __len__(self) -> int:
         return len(self._head) + self._file_bytes + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
         while block := self.read():
-            yield block
+            yield bytes(block)
 
-    def read(self, size: int = BLOCK_BYTES) -> bytes:
-        """Return the next bytes, at most ``size`` and at most 1 MiB; raises ArchiveInvalid where the file changed."""
+    def read(self, size: int = BLOCK_BYTES) -> bytes | memoryview:
+        """Return the next bytes, at most ``size`` and at most 1 MiB, which are valid until the next call.
+
+        Raises ArchiveInvalid where the file changed.
+        """
         most = min(size, BLOCK_BYTES) if size > 0 else BLOCK_BYTES
         file_at = self._at - len(self._head)
         tail_at = file_at - self._file_bytes
+        block: bytes | memoryview
         if file_at < 0:
             block = self._head[self._at : self._at + most]
         elif tail_at < 0:
-            block = self._file_block(min(most, -tail_at))
+            block = self._file_block(most)
         else:
             if tail_at == 0 and self._file is not None:
-                self._check_file(self._file)
+                self._end_file(self._file)
             block = self._tail[tail_at : tail_at + most]
         self._at += len(block)
         if self._on_progress and tail_at < 0 <= file_at:
             self._on_progress(file_at + len(block), self._file_bytes)
         return block
 
-    def _file_block(self, most: int) -> bytes:
+    def _file_block(self, most: int) -> memoryview:
+        assert self._file is not None
+        if not self._piece:
+            self._piece = self._next_piece(self._file)
         if self._rate_limit is not None:
             most = min(most, self._rate_limit.block_bytes)
-        block = self._from_file(most)
-        if not block:
-            sent_bytes = self._at - len(self._head)
-            raise self._changed(f"ends after {sent_bytes:,} of {self._file_bytes:,} bytes")
-        self._hash.update(block)
+        block, self._piece = self._piece[:most], self._piece[most:]
         if self._rate_limit is not None:
             self._rate_limit.take(len(block), self._tell)
         return block
@@ -218,20 +199,18 @@ class Body:
         if self._on_progress is not None:
             self._on_progress(self._at - len(self._head), self._file_bytes)
 
-    def _check_file(self, file: FilePart) -> None:
-        if self._from_file(1):
-            raise self._changed(f"has grown beyond its {self._file_bytes:,} bytes")
-        sha256 = self._hash.hexdigest()
+    def _end_file(self, file: FilePart) -> None:
+        """Raise ArchiveInvalid unless the file ends here, and all of it was right."""
+        self._next_piece(file)  # there is none: asked for it, the last checks are made
         self.close()
-        if file.sha256 is not None and sha256 != file.sha256:
-            raise self._changed(f"has SHA-256 {sha256[:12]}… instead of {file.sha256[:12]}…")
 
-    def _from_file(self, most: int) -> bytes:
-        assert self._file is not None
+    def _next_piece(self, file: FilePart) -> memoryview:
+        if self._pieces is None:
+            self._pieces = file.pieces()
         try:
-            if self._stream is None:
-                self._stream = self._file.opener(self._file.path)
-            return self._stream.read(most)
+            return next(self._pieces, _NOTHING)
+        except Altered as altered:
+            raise self._changed(str(altered)) from altered
         except OSError as error:
             raise self._changed(f"cannot be read ({error.strerror or type(error).__name__})") from error
 

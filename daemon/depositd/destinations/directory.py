@@ -1,6 +1,8 @@
 """A verified copy in another directory: another disk, a mounted share, a tape system's inbox.
 
 The archive is copied beside its future name, forced to the disk, read back and compared, and only then given its name.
+What is read is hashed by several threads where its blocks are known (:mod:`depositd.destinations.checked`).  The file
+system is asked for no shortcut: what it clones shares its blocks with the spool, and a fault in one is a fault in both.
 Nothing is ever overwritten, and the directory itself is never created: an unmounted share must not fill the disk
 below its mount point.
 """
@@ -9,23 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 
 from depositd.destinations.base import Measures, Outcome, Report
-from depositd.destinations.body import BLOCK_BYTES
+from depositd.destinations.checked import BLOCK_BYTES, Altered, Promise, Readable, checked
 from depositd.errors import ArchiveInvalid, Rejected, Unavailable
 from depositd.model import Archive, Delivery, Metadata, Packing, Problem
 from depositd.rate_limit import RateLimit
 from depositd.states import DeliveryEvent
 from depositd.units import printable, show_size
 
-COPY_BLOCK_BYTES = 4 * BLOCK_BYTES
 LONGEST_NAME_BYTES = 255
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
 
@@ -40,12 +39,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Hashes:
-    """What a file's content is known by."""
-
-    sha256: str
-    md5: str
+Progress = Callable[[int, int], None]
 
 
 class DirectoryDestination:
@@ -110,7 +104,7 @@ class DirectoryDestination:
         del metadata
         with self._unavailable():
             self._check_directory()
-            final, there = self._free_name(archive)
+            final, there = self._free_name(archive, report.progress)
             part = self._part_path(archive, delivery)
             if there:
                 _remove(part)
@@ -118,19 +112,19 @@ class DirectoryDestination:
                 return _delivered(final, "is there already, with the same content")
             try:
                 self._copy(archive, part, report.progress)
-                final = self._named(part, final, archive)
+                final = self._named(part, final, archive, report.progress)
             except BaseException:
                 _remove(part)
                 raise
             _fsync_directory(self._path)
         return _delivered(final, f"is a copy whose {archive.size_bytes:,} bytes were read back and compared")
 
-    def _named(self, part: str, final: str, archive: Archive) -> str:
+    def _named(self, part: str, final: str, archive: Archive, on_progress: Progress) -> str:
         """Give the copy its name, or the next one where another delivery took it in the same instant."""
         try:
             _give_name(part, final)
         except FileExistsError:
-            final, is_there = self._free_name(archive)
+            final, is_there = self._free_name(archive, on_progress)
             if is_there:
                 _remove(part)
             else:
@@ -151,7 +145,7 @@ class DirectoryDestination:
         if not stat.S_ISDIR(os.stat(self._path).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._path)
 
-    def _free_name(self, archive: Archive) -> tuple[str, bool]:
+    def _free_name(self, archive: Archive, on_progress: Progress) -> tuple[str, bool]:
         """Return the path for the copy, and whether it is there: a name that is taken gets a piece of the hash."""
         for name in (archive.name, with_hash(archive.name, archive.sha256)):
             path = os.path.join(self._path, name)
@@ -160,7 +154,7 @@ class DirectoryDestination:
             except FileNotFoundError:
                 return path, False
             same_size = stat.S_ISREG(found.st_mode) and found.st_size == archive.size_bytes
-            if same_size and _hashes(path).sha256 == archive.sha256:
+            if same_size and _is_copy(path, archive, lambda: on_progress(0, archive.size_bytes)):
                 return path, True
         raise Rejected(
             f"{printable(path)} is there with another content than its name says",
@@ -174,30 +168,23 @@ class DirectoryDestination:
             name = f".{archive.sha256}.{delivery.id}.part"
         return os.path.join(self._path, name)
 
-    def _copy(self, archive: Archive, part: str, on_progress: Callable[[int, int], None]) -> None:
-        promised, done_bytes, hashes = Hashes(archive.sha256, archive.md5), 0, _Hasher()
+    def _copy(self, archive: Archive, part: str, on_progress: Progress) -> None:
+        done_bytes = 0
 
         def tell() -> None:
-            on_progress(min(done_bytes, archive.size_bytes), archive.size_bytes)
+            on_progress(done_bytes, archive.size_bytes)
 
-        with _opened_source(archive) as source, _opened(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as target:
-            while block := _read_source(source, archive):
+        with _opened(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as target:
+            for block in _packed(archive, self._rate_limit.block_bytes if self._rate_limit else BLOCK_BYTES):
                 _write_all(target, block)
-                hashes.update(block)
                 done_bytes += len(block)
                 if self._rate_limit is not None:
                     self._rate_limit.take(len(block), tell)
                 tell()
-            if hashes.result() != promised or done_bytes != archive.size_bytes:
-                raise ArchiveInvalid(
-                    f"{printable(archive.name)} in the spool is not what was packed "
-                    f"({done_bytes:,} of {archive.size_bytes:,} bytes, SHA-256 {hashes.result().sha256})",
-                    hint="the dataset is packed again and copied then",
-                )
             os.fsync(target)
             if hasattr(os, "posix_fadvise"):  # read back from the disk, not from the cache
                 os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)
-        if _hashes(part) != promised:
+        if not _is_copy(part, archive, tell):
             raise Unavailable(
                 f"{printable(part)} does not read back as it was written",
                 hint="check the disk or share below it; it is copied again by itself",
@@ -247,15 +234,42 @@ def _give_name(part: str, final: str) -> None:
     os.unlink(part)
 
 
-def _opened_source(archive: Archive) -> AbstractContextManager[int]:
-    return _opened(archive.path, os.O_RDONLY, lambda error: _unreadable(archive, error))
+def _packed(archive: Archive, most: int) -> Iterator[memoryview]:
+    """Yield the archive in the spool in blocks of ``most`` bytes, each valid until the next.
+
+    Raises ArchiveInvalid where it is not what was packed.
+    """
+    pieces = checked(lambda: _file(archive.path), Promise.of_archive(archive))
+    with contextlib.closing(pieces):
+        while True:
+            try:
+                piece = next(pieces, None)
+            except OSError as error:
+                raise _unreadable(archive, error) from error
+            except Altered as altered:
+                raise ArchiveInvalid(
+                    f"{printable(archive.name)} in the spool is not what was packed: it {altered}",
+                    hint="the dataset is packed again and copied then",
+                ) from altered
+            if piece is None:
+                return
+            yield from (piece[at : at + most] for at in range(0, len(piece), most))
 
 
-def _read_source(source: int, archive: Archive) -> bytes:
-    try:
-        return os.read(source, COPY_BLOCK_BYTES)
-    except OSError as error:
-        raise _unreadable(archive, error) from error
+def _is_copy(path: str, archive: Archive, tick: Callable[[], None]) -> bool:
+    """Say whether a file holds what was packed; ``tick`` is called all along, and may raise to stop."""
+    pieces = checked(lambda: _file(path), Promise.of_archive(archive))
+    with contextlib.closing(pieces):
+        try:
+            for _ in pieces:
+                tick()
+        except Altered:
+            return False
+    return True
+
+
+def _file(path: str) -> Readable:
+    return open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb", buffering=0)
 
 
 def _unreadable(archive: Archive, error: OSError) -> ArchiveInvalid:
@@ -265,41 +279,14 @@ def _unreadable(archive: Archive, error: OSError) -> ArchiveInvalid:
     )
 
 
-def _write_all(descriptor: int, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-class _Hasher:
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
-
-    def update(self, block: bytes) -> None:
-        self._sha256.update(block)
-        self._md5.update(block)
-
-    def result(self) -> Hashes:
-        return Hashes(self._sha256.hexdigest(), self._md5.hexdigest())
-
-
-def _hashes(path: str) -> Hashes:
-    hashes = _Hasher()
-    with _opened(path, os.O_RDONLY) as descriptor:
-        while block := os.read(descriptor, COPY_BLOCK_BYTES):
-            hashes.update(block)
-    return hashes.result()
+def _write_all(descriptor: int, block: memoryview) -> None:
+    while block:
+        block = block[os.write(descriptor, block) :]
 
 
 @contextmanager
-def _opened(path: str, flags: int, failure: Callable[[OSError], Exception] | None = None) -> Iterator[int]:
-    try:
-        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        if failure is None:
-            raise
-        raise failure(error) from error
+def _opened(path: str, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         yield descriptor
     finally:

@@ -23,7 +23,8 @@ from urllib3.exceptions import HTTPError
 from urllib3.poolmanager import ProxyManager
 
 from depositd import __version__
-from depositd.destinations.body import BLOCK_BYTES, Body
+from depositd.destinations.body import Body
+from depositd.destinations.checked import BLOCK_BYTES
 from depositd.destinations.classify import (
     Meanings,
     Sent,
@@ -48,6 +49,8 @@ CONNECT_TIMEOUT_S = 60.0
 READ_TIMEOUT_S = 120.0
 SLOWEST_SERVER_BYTES_PER_S = 10e6
 """How fast a server is expected to decompress and hash what it has just received."""
+LONGEST_READ_TIMEOUT_S = 6 * 3600.0
+"""Whoever has said nothing for so long will not answer this request; that the host is gone, TCP notices far sooner."""
 
 LARGEST_ANSWER_BYTES = 64 << 20
 
@@ -58,8 +61,8 @@ def utc_now() -> datetime:
 
 
 def read_timeout_s(body_bytes: int) -> float:
-    """Return how long an answer may take after the last byte of a body, in seconds."""
-    return READ_TIMEOUT_S + body_bytes / SLOWEST_SERVER_BYTES_PER_S
+    """Return how long an answer may take after the last byte of a body, in seconds: 2 min, and 100 s for each GB."""
+    return min(READ_TIMEOUT_S + body_bytes / SLOWEST_SERVER_BYTES_PER_S, LONGEST_READ_TIMEOUT_S)
 
 
 @dataclass(frozen=True, slots=True)

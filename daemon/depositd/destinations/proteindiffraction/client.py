@@ -156,7 +156,8 @@ class Client:
         """Upload an archive and return its token; memory stays flat, whatever its size.
 
         ``dataset_type`` is ``pdb`` (the server's default) or ``other``; ``on_progress`` is told the bytes sent and all
-        bytes of the file, and may raise to stop.  An Archive, or a FilePart with a hash, is checked on its way.
+        bytes of the file, and may raise to stop.  An Archive, or a FilePart with a hash, is checked on its way; where
+        its blocks are known (:func:`depositd.archive.compress` tells them), several threads do so at once.
 
         Raises Conflict where the server has the same content (409), Rejected for a format that it does not take (400)
         or a file that is too large (413), Unconfirmed where the answer was lost (500, 502, a broken connection),
@@ -164,7 +165,7 @@ class Client:
         read.  The server's API page, section POST /upload/.
         """
         texts = [("dataset_type", dataset_type)] if dataset_type else []
-        part = _part(file)
+        part = FilePart.of(file)
         body = Body.multipart(texts, "dataset_file", part, rate_limit=self._rate_limit, on_progress=on_progress)
         answer = self._request("POST", "upload/", expected=201, body=body, repeatable=False, means=_OF_UPLOAD)
         return self._session.read(answer, Upload.read)
@@ -335,12 +336,6 @@ class Client:
                 self.login()
             assert self._exchanged is not None
             return self._exchanged
-
-
-def _part(file: str | os.PathLike[str] | Archive | FilePart) -> FilePart:
-    if isinstance(file, FilePart):
-        return file
-    return FilePart.of_archive(file) if isinstance(file, Archive) else FilePart.of_path(file)
 
 
 def _path_of(token: str) -> str:

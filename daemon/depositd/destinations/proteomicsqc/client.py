@@ -45,6 +45,7 @@ from depositd.destinations.proteomicsqc.records import (
     read_columns,
 )
 from depositd.errors import AuthError, NotFound, Rejected, Unavailable
+from depositd.model import Archive
 from depositd.rate_limit import RateLimit
 
 ACTIONS = tuple(RunAction)
@@ -272,7 +273,7 @@ class Client:
 
     def upload_raw(
         self,
-        file: str | os.PathLike[str] | FilePart,
+        file: str | os.PathLike[str] | Archive | FilePart,
         *,
         pid: str,
         on_progress: Progress | None = None,
@@ -281,13 +282,12 @@ class Client:
 
         Sending the same file again makes another run, or fails on an older server.  Raises Unconfirmed where the answer
         was lost (a 500 may have stored everything), Rejected for what is no RAW file (400) or too large (413),
-        ArchiveInvalid where the file is not what its FilePart promised, OSError where a path cannot be read, ValueError
-        for a ``pid`` that is no UUID (500 there).  The server's API page, section /api/upload/raw.
+        ArchiveInvalid where the file is not what its Archive or FilePart promised, OSError where a path cannot be read,
+        ValueError for a ``pid`` that is no UUID (500 there).  The server's API page, section /api/upload/raw.
         """
         canonical = uuid_of(pid)
-        part = file if isinstance(file, FilePart) else FilePart.of_path(file)
         body = Body.multipart(
-            [("pid", canonical)], "orig_file", part, rate_limit=self._rate_limit, on_progress=on_progress
+            [("pid", canonical)], "orig_file", FilePart.of(file), rate_limit=self._rate_limit, on_progress=on_progress
         )
         answer = self._connection.request(
             "POST", "api/upload/raw", expected=(201,), body=body, repeatable=False, means=_OF_UPLOADS
