@@ -34,7 +34,7 @@ from format_files import (
 
 from depositd import formats
 from depositd.formats.facts import KEYS
-from depositd.model import Frames, Quiet, Terms, VerdictKind
+from depositd.model import Frames, Probe, Quiet, Terms, VerdictKind
 from depositd.simulate import frames, instruments, waters
 from depositd.simulate.eiger import write_eiger
 from depositd.simulate.plan import Plan
@@ -386,6 +386,24 @@ def test_content_checks_pass_for_whole_files(case, tmp_path):
         if check is not None:
             check.update((tmp_path / file.path).read_bytes())
             assert check.problem() is None
+
+
+def test_what_is_closed_is_whole_and_not_the_file_that_is_written_last(case, tmp_path):
+    dataset, probes, _verdict = look(tmp_path, case.format)
+    form = formats.FORMATS[case.format]
+    closed = form.closed(dataset, probes)
+    assert set(closed) <= set(dataset.files)
+    assert form.closed(dataset, {}) in ((), []), "what was not read is not known to be whole"
+    if case.format == "frames":
+        assert list(closed) == list(dataset.files)
+    elif case.format == "eiger":
+        assert 0 < len(closed) < len(dataset.files)
+        assert not any("master" in file.name or file.name.endswith(".nxs") for file in closed)
+    else:
+        assert not closed
+    for broken in closed:
+        wrong = {**probes, broken.path: Probe("ends 1,024 bytes early", retry=True)}
+        assert broken not in form.closed(dataset, wrong)
 
 
 def test_hostile_names_stay_printable(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 import tarfile
@@ -13,9 +15,10 @@ import pytest
 import zstandard
 from archive_support import MIB, WEIRD_NAMES, entries, noise, once, pack_it, plan_for, write_tree
 
-from depositd.archive import SUFFIXES, verify
-from depositd.archive.tar import FRAME_MOST_BYTES, end_of_archive, member_header
-from depositd.errors import SourceUnreadable, SpoolFull
+from depositd.archive import SUFFIXES, PackTools, Workshop, follow, pack, verify
+from depositd.archive.tar import end_of_archive, member_header
+from depositd.archive.workshop import FRAME_MOST_BYTES
+from depositd.errors import ArchiveInvalid, SourceUnreadable, SpoolFull
 
 
 def tar(*arguments: str, locale: str = "C.UTF-8") -> subprocess.CompletedProcess[bytes]:
@@ -122,7 +125,7 @@ def test_what_is_packed_early_is_the_beginning_of_the_whole(series, tmp_path):
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(series, tmp_path):
-    archives = [pack_it(plan_for(series, workers=workers), tmp_path / str(workers)) for workers in (1, 2, 7)]
+    archives = [pack_it(plan_for(series), tmp_path / str(workers), workshop=Workshop(workers)) for workers in (1, 2, 7)]
     assert len({archive.sha256 for archive in archives}) == 1
 
 
@@ -184,14 +187,14 @@ from pathlib import Path
 from archive_support import noise, pack_it, plan_for, write_tree
 source, spool = Path(sys.argv[1]), Path(sys.argv[2])
 write_tree(source, {"small": noise(1 << 20)})
-pack_it(plan_for(source, workers=4), spool)
+pack_it(plan_for(source), spool)
 baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with open(source / "big", "wb") as file:
     for number in range(16):
         file.seek(number << 26)
         file.write(noise(1 << 24))
     file.truncate(1 << 30)
-pack_it(plan_for(source, workers=4), spool)
+pack_it(plan_for(source), spool)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - baseline) // 1024)
 """
 
@@ -202,3 +205,22 @@ def test_memory_stays_flat_for_one_gibibyte(tmp_path):
     grown_mib = int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
     (tmp_path / "source" / "big").unlink()
     assert grown_mib <= 150
+
+
+@pytest.mark.parametrize(("number", "error"), [(errno.EIO, ArchiveInvalid), (errno.ENOSPC, SpoolFull)])
+@pytest.mark.parametrize("growing", [False, True])
+def test_what_cannot_be_made_durable_on_the_way_is_thrown_away(number, error, growing, tmp_path):
+    write_tree(tmp_path / "source", {f"{index:03}.bin": noise(10 * MIB) for index in range(8)})
+    tried = []
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            tried.append(descriptor)
+            if len(tried) == 1:
+                raise OSError(number, os.strerror(number))
+
+    plan = plan_for(tmp_path / "source", keep_part=True)
+    with pytest.raises(error):
+        (follow if growing else pack)(plan, str(tmp_path / "spool"), PackTools(fsync=fsync))
+    assert len(tried) == 1, "a file whose fsync failed is not asked again"
+    assert entries(tmp_path / "spool") == []

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from depositd.archive import SUFFIXES, PackPlan, pack
+from depositd.archive import SUFFIXES, PackPlan, PackTools, pack
 from depositd.model import Archive, FileStat, Packing
 
 MIB = 1 << 20
@@ -65,14 +65,15 @@ def plan_for(root: Path, **changes: Any) -> PackPlan:
         "top": "",
         "dataset_name": "lyso_1",
         "file_name": files[0].name if packing is Packing.FILE else "lyso_1" + suffix,
-        "workers": 2,
     }
     return PackPlan(root=str(root), files=files, **{**names, **changes})
 
 
 def pack_it(plan: PackPlan, target: Path, **changes: Any) -> Archive:
-    arguments: dict[str, Any] = {"content_check": None, "progress": lambda _done, _total: None, **changes}
-    return pack(plan, str(target), **arguments)
+    check = changes.pop("content_check", None)
+    if check is not None:
+        changes["content_check"] = check
+    return pack(plan, str(target), PackTools(**changes))
 
 
 def once(action: Callable[[], None], when: Callable[[int, int], bool] = lambda done, _total: done > 0) -> Any:

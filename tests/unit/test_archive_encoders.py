@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 import zstandard
 
-from depositd.archive.encoders import decode, encoder_for
-from depositd.archive.tar import FRAME_MOST_BYTES
+from depositd.archive.encoders import decode, decode_frame, encoder_for
+from depositd.archive.workshop import FRAME_MOST_BYTES
 from depositd.errors import ArchiveInvalid
 
 FRAMES = [random.Random(seed).randbytes(40_000) + bytes(20_000) for seed in range(3)]
@@ -112,14 +112,54 @@ def test_at_level_1_counts_of_a_byte_take_the_quick_way_and_come_out_no_larger()
     assert b"".join(decode("zstd", [encoded])) == frame
 
 
+def test_at_level_minus_1_counts_take_the_quick_way_which_codes_single_bytes():
+    frame = counts_of_a_byte(1 << 20)
+    encoded = bytes(encoder_for("zstd", -1).encode(memoryview(frame)))
+    assert len(encoded) < 0.6 * len(zstandard.ZstdCompressor(level=-1, write_checksum=True).compress(frame))
+    assert b"".join(decode("zstd", [encoded])) == frame
+
+
+@pytest.mark.parametrize("level", [2, 3, 4])
+def test_counts_take_the_quick_way_at_slower_levels_as_well_where_these_find_nothing(level):
+    frame = counts_of_a_byte(8 << 20)
+    encoded = bytes(encoder_for("zstd", level).encode(memoryview(frame)))
+    assert len(encoded) < len(zstandard.ZstdCompressor(level=level, write_checksum=True).compress(frame))
+    assert b"".join(decode("zstd", [encoded])) == frame
+
+
 @pytest.mark.parametrize("content", [records, bytes])
 def test_at_level_1_repetitive_content_takes_the_usual_way(content):
     frame = content(5 << 20)
     assert encoder_for("zstd", 1).encode(memoryview(frame)) == usual(frame)
 
 
-def test_small_frames_and_other_levels_take_the_usual_way():
-    small = counts_of_a_byte(1 << 20)
+def test_small_frames_and_high_levels_take_the_usual_way():
+    small = counts_of_a_byte((1 << 20) - 1)
     assert encoder_for("zstd", 1).encode(memoryview(small)) == usual(small)
-    compressor = zstandard.ZstdCompressor(level=2, write_checksum=True)
-    assert encoder_for("zstd", 2).encode(memoryview(small * 4)) == compressor.compress(small * 4)
+    compressor = zstandard.ZstdCompressor(level=5, write_checksum=True)
+    assert encoder_for("zstd", 5).encode(memoryview(small * 4)) == compressor.compress(small * 4)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+@pytest.mark.parametrize("size", [0, 1, (1 << 18) - 1, 1 << 18, 5 << 20])
+def test_a_frame_is_decoded_in_small_pieces(compression, size):
+    frame = counts_of_a_byte(size)
+    encoded = bytes(encoder_for(compression, 1).encode(memoryview(frame)))
+    pieces = (encoded[at : at + 100_000] for at in range(0, len(encoded), 100_000))
+    found = [bytes(piece) for piece in decode_frame(compression, pieces)]
+    assert b"".join(found) == frame
+    assert max(map(len, found), default=0) <= 1 << 18
+
+
+def test_a_damaged_frame_is_not_decoded_as_if_it_were_whole():
+    frame = counts_of_a_byte(1 << 20)
+    encoded = bytes(encoder_for("zstd", 1).encode(memoryview(frame)))
+    for at in (0, 5, len(encoded) // 2, len(encoded) - 1):
+        wrong = bytearray(encoded)
+        wrong[at] ^= 0x5A
+        try:
+            assert b"".join(bytes(piece) for piece in decode_frame("zstd", iter([bytes(wrong)]))) != frame
+        except ArchiveInvalid:
+            continue
+    assert b"".join(bytes(piece) for piece in decode_frame("zstd", iter([encoded[:-100]]))) != frame
+    assert b"".join(bytes(piece) for piece in decode_frame("zstd", iter([encoded]))) == frame, "it works afterwards"

@@ -48,7 +48,6 @@ def test_sizes_and_the_automatic_level():
         ({"file_name": "é" * 124 + ".tar.zst"}, "longer than 255 bytes"),
         ({"level": 20}, "zstd has no level 20"),
         ({"level": -8}, "-7 to 19"),
-        ({"workers": 0}, "0 workers"),
         ({"packing": Packing.FILE}, "3 files cannot be sent as one file"),
     ],
 )

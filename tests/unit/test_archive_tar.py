@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import io
 import tarfile
+from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from depositd.archive.tar import end_of_archive, judge_content, member_header, padding
+from depositd.archive.frames import judge_content
+from depositd.archive.tar import end_of_archive, member_header, padding
 from depositd.errors import ContentCorrupt
 
 
@@ -35,6 +39,22 @@ def test_names_and_times_survive(path, mtime_ns):
 @pytest.mark.parametrize("size_bytes", [0, 1, 8 * 2**30 - 1, 8 * 2**30, 2**45])
 def test_sizes_survive_above_8_gib(size_bytes):
     assert parse(member_header("d/a", size_bytes, 0)).size == size_bytes
+
+
+paths = st.text("ab/\x00 \n~é\udcff", min_size=1, max_size=8) | st.integers(1, 120).map(lambda length: "n" * length)
+sizes = st.integers(0, 2**45) | st.sampled_from([0, 1, 8**11 - 1, 8**11])
+seconds = st.integers(-(2**31), 2**40) | st.sampled_from([0, 10**9 - 1, 10**9, 1_700_000_000, 8**11 - 1, 8**11, 10**10])
+fractions_ns = st.sampled_from([0, 1, 500_000_000, 999_999_999]) | st.integers(0, 999_999_999)
+
+
+@given(paths, sizes, seconds, fractions_ns)
+def test_a_header_that_is_filled_in_is_the_one_that_tarfile_makes(path, size_bytes, second, fraction_ns):
+    info = tarfile.TarInfo(path)
+    info.size, info.mode, info.mtime = size_bytes, 0o644, second
+    mtime_ns = second * 10**9 + fraction_ns
+    if fraction_ns:
+        info.pax_headers = {"mtime": f"{Decimal(mtime_ns) / 10**9:.9f}"}
+    assert member_header(path, size_bytes, mtime_ns) == info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def test_nothing_of_the_host_is_in_a_header():

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from depositd.archive.packing import pack
+from depositd.archive.packing import PackTools, pack
 from depositd.archive.plan import SUFFIXES, PackPlan
 from depositd.errors import SourceUnreadable
 from depositd.model import Archive, FileKind, FileStat
@@ -60,9 +60,8 @@ def compress(
         top="",
         dataset_name=_name_of(absolute) if root is None else root,
         file_name=os.path.basename(to),
-        workers=len(os.sched_getaffinity(0)),
     )
-    return pack(plan, os.path.dirname(to), content_check=None, progress=on_progress or (lambda _done, _total: None))
+    return pack(plan, os.path.dirname(to), PackTools(progress=on_progress or (lambda _done, _total: None)))
 
 
 def _beside(source: str) -> str:

@@ -14,14 +14,17 @@ from typing import Protocol, assert_never
 
 import zstandard
 
-from depositd.archive.part import Bytes
+from depositd.archive.hashing import Bytes
 from depositd.archive.plan import Compression
 from depositd.errors import ArchiveInvalid
 
 _GZIP_WINDOW = 31  # 32 KiB window, gzip header and trailer; the header's time is 0
 _OUTPUT_BYTES = 1 << 20
-_WORTH_A_SAMPLE_BYTES = 4 << 20
-_SAMPLE_BYTES = 1 << 17
+_ROOM_BYTES = 1 << 18
+_WORTH_A_SAMPLE_BYTES = 1 << 20
+_SAMPLE_SHARE = 32  # so that looking costs little of what is compressed
+_SAMPLE_MOST_BYTES = 1 << 17
+_QUICK_LEVELS = range(-1, 5)  # who asks for more wants what lies further back as well, which no sample shows
 _QUICK_HASH_LOG = 8
 
 
@@ -29,8 +32,8 @@ class Encoder(Protocol):
     """One compression of one archive."""
 
     @property
-    def parallel(self) -> bool:
-        """True where *encode* may run in several threads at once, in any order."""
+    def framed(self) -> bool:
+        """True where each frame stands for itself: *encode* may run in several threads at once, in any order."""
 
     def encode(self, frame: memoryview) -> Bytes:
         """Return a frame's compressed bytes."""
@@ -42,13 +45,15 @@ class Encoder(Protocol):
 class ZstdEncoder:
     """Independent frames, each with its content's size and checksum.
 
-    Counts of one byte each, as CBF files hold them, hardly ever repeat: what makes them smaller is the coding of
-    single bytes, and the time goes into looking for repetitions.  At level 1, large frames of that kind get a table
-    of repetitions that stays in the processor's nearest cache, which was measured to be twice as fast and no
-    larger.  A sample of the frame decides, so that a frame's bytes depend on nothing else.
+    Counts of a detector, as CBF files and plain images hold them, hardly ever repeat: what makes them smaller is the
+    coding of single bytes, and the time goes into looking for repetitions.  Large frames of that kind get a table of
+    repetitions that stays in the processor's nearest cache, wherever the result is smaller for it: on CBF it is so at
+    each level up to 4, and that was measured to be twice as fast at level 1 and five times at level 3; at level -1,
+    which by itself codes no single bytes at all, hardly anything is not.  A sample of the frame decides, so that a
+    frame's bytes depend on nothing else.
     """
 
-    parallel = True
+    framed = True
 
     def __init__(self, level: int) -> None:
         self._level = level
@@ -57,8 +62,8 @@ class ZstdEncoder:
     def encode(self, frame: memoryview) -> bytes:
         """Return one whole frame."""
         usual, quick = self._compressors()
-        if self._level == 1 and len(frame) >= _WORTH_A_SAMPLE_BYTES:
-            middle = frame[len(frame) // 2 :][:_SAMPLE_BYTES]
+        if self._level in _QUICK_LEVELS and len(frame) >= _WORTH_A_SAMPLE_BYTES:
+            middle = frame[len(frame) // 2 :][: min(len(frame) // _SAMPLE_SHARE, _SAMPLE_MOST_BYTES)]
             if len(quick.compress(middle)) < len(usual.compress(middle)):
                 return quick.compress(frame)
         return usual.compress(frame)
@@ -86,7 +91,7 @@ class ZstdEncoder:
 class StreamEncoder:
     """One gzip or bzip2 stream."""
 
-    parallel = False
+    framed = False
 
     def __init__(self, compression: Compression, level: int) -> None:
         self._stream = (
@@ -105,7 +110,7 @@ class StreamEncoder:
 class PlainEncoder:
     """No compression."""
 
-    parallel = False
+    framed = True
 
     def encode(self, frame: memoryview) -> memoryview:
         """Return the frame itself."""
@@ -149,6 +154,42 @@ def decode(compression: Compression, blocks: Iterable[bytes]) -> Iterator[bytes]
             raise ValueError("a zip archive holds no tar")
         case _:
             assert_never(compression)
+
+
+_decoding = threading.local()
+
+
+def decode_frame(compression: Compression, pieces: Iterator[bytes]) -> Iterator[Bytes]:
+    """Yield the plain bytes of one frame, read in ``pieces``; what is yielded is good until the next is asked for.
+
+    They go through one small buffer that stays in the processor's cache.  Raises ArchiveInvalid for damage; a frame
+    that is cut off yields too little.
+    """
+    if compression == "none":
+        yield from pieces
+        return
+    if not hasattr(_decoding, "room"):
+        _decoding.room, _decoding.decompressor = bytearray(_ROOM_BYTES), zstandard.ZstdDecompressor()
+    room = memoryview(_decoding.room)
+    with _decoding.decompressor.stream_reader(_Pieces(pieces)) as reader:
+        while True:
+            try:
+                count = reader.readinto(room)
+            except zstandard.ZstdError as error:
+                raise ArchiveInvalid(f"a zstd frame is damaged: {error}") from error
+            if not count:
+                return
+            yield room[:count]
+
+
+class _Pieces:
+    """What a stream reader reads from."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, _size: int) -> bytes:
+        return next(self._pieces, b"")
 
 
 def _decode_zstd(blocks: Iterable[bytes]) -> Iterator[bytes]:

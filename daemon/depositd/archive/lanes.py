@@ -15,15 +15,15 @@ class Lane:
     """One thread that does what it is given, in order.
 
     At most ``most_behind`` pieces of work wait; then *put* waits for the oldest, which bounds the memory that
-    the pieces hold.  After an error nothing more is done, and a later *put* or *drain* raises it.
-    Leaving the context drops the work that has not begun and waits for what has.
+    the pieces hold.  After an error nothing more is done: a later *put* or *drain* raises it, and so does
+    whatever was put.  Leaving the context drops the work that has not begun and waits for what has.
     """
 
     def __init__(self, name: str, most_behind: int) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._most_behind = most_behind
         self._behind: deque[Future[None]] = deque()
-        self._failed = False
+        self._error: BaseException | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -33,11 +33,13 @@ class Lane:
     ) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def put(self, work: Callable[[], None]) -> None:
+    def put(self, work: Callable[[], None]) -> Future[None]:
         """Have ``work`` done after all that was put before; raises what earlier work raised."""
         while self._behind and (len(self._behind) >= self._most_behind or self._behind[0].done()):
             self._behind.popleft().result()
-        self._behind.append(self._thread.submit(self._do, work))
+        put = self._thread.submit(self._do, work)
+        self._behind.append(put)
+        return put
 
     def drain(self) -> None:
         """Wait until all work is done; raises what it raised first."""
@@ -45,12 +47,12 @@ class Lane:
             self._behind.popleft().result()
 
     def _do(self, work: Callable[[], None]) -> None:
-        if self._failed:
-            return
+        if self._error is not None:
+            raise self._error
         try:
             work()
-        except BaseException:
-            self._failed = True
+        except BaseException as error:
+            self._error = error
             raise
 
 

@@ -1,62 +1,268 @@
-"""Packs a dataset into one file of the spool: read once, hashed, compressed, verified, and only then visible."""
+"""Packs a dataset into one file of the spool: read once, hashed, compressed, proven, and only then visible."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 
-from depositd.archive.encoders import encoder_for
-from depositd.archive.lanes import Lane
-from depositd.archive.part import PartFile, free_space_bytes
+from depositd.archive import framelog
+from depositd.archive.encoders import Encoder, encoder_for
+from depositd.archive.framelog import Header
+from depositd.archive.frames import AS_IT_IS, FRAME_LEAST_BYTES, TAR, FrameWriter
+from depositd.archive.hashing import platform_name
+from depositd.archive.levels import Choice, choose
+from depositd.archive.part import PartFile, free_space_bytes, part_path
 from depositd.archive.plan import PackPlan
+from depositd.archive.resuming import Resumption, find_start
 from depositd.archive.source import SourceTree
-from depositd.archive.tar import TarWriter, judge_content
 from depositd.archive.verifying import verify
+from depositd.archive.workshop import Workshop
 from depositd.archive.zip import ZipWriter, refuse_names
 from depositd.formats.base import ContentCheck
 from depositd.model import Archive, Member, Packing
 from depositd.rate_limit import RateLimit
+from depositd.units import show_size
 
 ContentChecks = Callable[[str], ContentCheck | None]
 Progress = Callable[[int, int], None]
 
-_COPY_BLOCK_BYTES = 1 << 20
-_COPY_MOST_BEHIND = 8
+WORTH_A_LOG_BYTES = 64 << 20
+"""What is smaller is packed in less time than it takes to see what can be gone on with."""
 
 
-def pack(
-    plan: PackPlan,
-    target_directory: str,
-    *,
-    content_check: ContentChecks | None,
-    progress: Progress,
-    read_limit: RateLimit | None = None,
-    free_bytes: Callable[[str], int] = free_space_bytes,
-    fsync: Callable[[int], None] = os.fsync,
-) -> Archive:
+@dataclass(frozen=True, slots=True)
+class PackTools:
+    """What packing needs beside the plan.
+
+    ``content_check`` gives a fresh check for a file's name.  ``progress`` is called with the source bytes packed and
+    their total, often; it may raise to stop, which it also may while a ``read_limit`` lets the source wait.
+    ``workshop`` is what archives made at the same time share, None for one of its own.  ``upload_rate_bytes_per_s`` is
+    what the way to the server gives, None where nobody knows: a level that is not fixed is chosen by it, and by
+    ``expected_bytes``, where the dataset is going to be larger than the plan.  ``say`` hears, in one sentence, of what
+    was there already and is gone on with, or cannot be.
+    """
+
+    content_check: ContentChecks = lambda _name: None
+    progress: Progress = lambda _done, _total: None
+    workshop: Workshop | None = None
+    upload_rate_bytes_per_s: float | None = None
+    expected_bytes: int = 0
+    say: Callable[[str], None] = lambda _sentence: None
+    read_limit: RateLimit | None = None
+    free_bytes: Callable[[str], int] = free_space_bytes
+    write: Callable[[int, memoryview], int] = os.write
+    fsync: Callable[[int], None] = os.fsync
+
+
+def pack(plan: PackPlan, target_directory: str, tools: PackTools | None = None) -> Archive:
     """Pack a dataset into ``target_directory`` (made where it is missing) and return the verified archive.
 
-    ``content_check`` gives a fresh check for a file's name.  ``progress`` is called with the source bytes read and
-    their total, often, also while the result is verified; it may raise to stop, which it also may while a
-    ``read_limit`` lets the source wait.  Whatever is raised, nothing is left behind and an older file of the same name
-    stays as it was.
+    Whatever is raised, an older file of the same name stays as it was, and nothing else is left behind, save with
+    ``plan.keep_part`` what the next call goes on with.
 
     Raises SourceChanged or SourceUnreadable for a file that is not what was planned, ContentCorrupt for one that
     contradicts its own checksum, SpoolFull where the floor of free space would be broken, and ArchiveInvalid
     where the spool's disk fails or gives back something else than was written.
     """
-    done = _Done(plan.size_bytes, progress)
-    checks: ContentChecks = content_check or (lambda _name: None)
-    with PartFile(
-        os.path.abspath(target_directory),
+    tools = tools or PackTools()
+    done = _Done(plan.size_bytes, tools.progress)
+    with contextlib.ExitStack() as reading, _workshop(tools) as workshop:
+        tree = reading.enter_context(_tree(plan, tools, done))
+        if plan.encoding == "zip":
+            return _pack_zip(plan, target_directory, tools, tree, done)
+        found = _found(plan, target_directory, tools, tree, workshop, done)
+        begin = _Begin(plan, workshop, tools, found)
+        with _part(plan, target_directory, tools, found) as part:
+            with _writing(plan, part, workshop, begin, found, wants_log=plan.size_bytes >= WORTH_A_LOG_BYTES) as writer:
+                _add_all(plan, tree, writer, tools, done, found)
+                reading.close()
+                packed = writer.finish()
+            done.add(0)
+            part.seal()
+            archive = Archive(
+                path=part.path,
+                name=plan.file_name,
+                packing=plan.packing,
+                size_bytes=part.size_bytes,
+                md5=part.md5,
+                inner_md5=packed.inner_md5,
+                sha256=part.sha256,
+                members=tuple(
+                    Member(ended.source.path, ended.source.size_bytes, ended.source.mtime_ns, ended.sha256)
+                    for ended in packed.members
+                ),
+                blocks=packed.blocks,
+                level=begin.choice.level if plan.packing is Packing.ARCHIVE else None,
+                why=begin.choice.why,
+            )
+            return _published(archive, part, done)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How many bytes of a growing dataset are packed now, and how many packed ones had to be thrown away."""
+
+    source_bytes: int = 0
+    lost_bytes: int = 0
+
+
+def follow(plan: PackPlan, target_directory: str, tools: PackTools | None = None) -> Followed:
+    """Pack those files of a growing dataset that are closed, as far as they fill frames.
+
+    The plan has the files that are closed now, all of them.  What is there already and fits is gone on with, as *pack*
+    will once the dataset has ended.  Raises what *pack* raises.
+    """
+    if plan.packing is not Packing.ARCHIVE or not (plan.keep_part and plan.is_resumable):
+        return Followed()
+    tools = tools or PackTools()
+    done = _Done(plan.size_bytes, tools.progress)
+    with _workshop(tools) as workshop, _tree(plan, tools, done) as tree:
+        directory = os.path.abspath(target_directory)
+        found = find_start(plan, directory, None, workshop, partial(done.add, 0))
+        there_bytes = _source_bytes(found)
+        if plan.size_bytes - there_bytes < FRAME_LEAST_BYTES:
+            if there_bytes and not found.lost_bytes:
+                workshop.trust(part_path(directory, plan.part_name or plan.file_name))
+            return Followed(there_bytes, found.lost_bytes)
+        begin = _Begin(plan, workshop, tools, found)
+        with _part(plan, directory, tools, found) as part:
+            with _writing(plan, part, workshop, begin, found, wants_log=True) as writer:
+                _add_all(plan, tree, writer, tools, done, found)
+                writer.settle()
+            part.leave()
+        workshop.trust(part.path)
+        return Followed(done.count_bytes, found.lost_bytes)
+
+
+def _tree(plan: PackPlan, tools: PackTools, done: _Done) -> SourceTree:
+    throttle = None if tools.read_limit is None else partial(tools.read_limit.take, waiting=partial(done.add, 0))
+    return SourceTree(plan.root, throttle)
+
+
+def _workshop(tools: PackTools) -> contextlib.AbstractContextManager[Workshop]:
+    """Return the workshop that is shared, or one that ends with its context."""
+    return Workshop() if tools.workshop is None else contextlib.nullcontext(tools.workshop)
+
+
+def _found(
+    plan: PackPlan, directory: str, tools: PackTools, tree: SourceTree, workshop: Workshop, done: _Done
+) -> Resumption:
+    """Return what can be gone on with, and say so."""
+    if not (plan.keep_part and plan.is_resumable):
+        return Resumption()
+    found = find_start(plan, os.path.abspath(directory), tree, workshop, partial(done.add, 0))
+    if found.start.frames:
+        tools.say(f"{show_size(_source_bytes(found))} of {show_size(plan.size_bytes)} are packed already, and stay")
+    if found.lost_bytes:
+        tools.say(f"{show_size(found.lost_bytes)} that were packed already are packed again: {found.reason}")
+    return found
+
+
+def _part(plan: PackPlan, directory: str, tools: PackTools, found: Resumption) -> PartFile:
+    return PartFile(
+        os.path.abspath(directory),
         plan.file_name,
         min_free_bytes=plan.min_free_bytes,
-        free_bytes=free_bytes,
-        fsync=fsync,
-    ) as part:
-        members, inner_md5 = _fill(plan, part, checks, done, read_limit)
+        free_bytes=tools.free_bytes,
+        write=tools.write,
+        fsync=tools.fsync,
+        part_name=plan.part_name,
+        keep=plan.keep_part and plan.is_resumable,
+        written=found.written,
+    )
+
+
+@contextlib.contextmanager
+def _writing(
+    plan: PackPlan, part: PartFile, workshop: Workshop, begin: _Begin, found: Resumption, *, wants_log: bool
+) -> Iterator[FrameWriter]:
+    layout = TAR if plan.packing is Packing.ARCHIVE else AS_IT_IS
+    logged = plan.keep_part and plan.is_resumable and (wants_log or found.header is not None)
+    log = part.open_log(found.log_bytes) if logged else None
+    begin.note = partial(part.note, log) if log is not None else None
+    try:
+        with FrameWriter(
+            part,
+            workshop,
+            begin,
+            layout,
+            compression=plan.encoding,
+            log=log,
+            start=found.start,
+            inner_md5=found.inner_md5,
+        ) as writer:
+            yield writer
+    finally:
+        if log is not None:
+            log.close()
+
+
+@dataclass(slots=True)
+class _Begin:
+    """Chooses the level when the first frame is there, and says so in the log; of what goes on it is known."""
+
+    plan: PackPlan
+    workshop: Workshop
+    tools: PackTools
+    found: Resumption
+    note: Callable[[bytes], None] | None = None
+    choice: Choice = field(init=False)
+
+    def __post_init__(self) -> None:
+        header = self.found.header
+        self.choice = Choice(header.level, header.why) if header else _as_configured(self.plan)
+
+    def __call__(self, frame: memoryview) -> Encoder:
+        plan = self.plan
+        if self.found.header is None:
+            if plan.encoding == "zstd" and plan.level is None:
+                self.choice = choose(
+                    frame,
+                    size_bytes=max(plan.size_bytes, self.tools.expected_bytes),
+                    upload_rate_bytes_per_s=self.tools.upload_rate_bytes_per_s,
+                    workers=self.workshop.workers,
+                )
+            if self.note is not None:
+                header = Header(plan.packing, plan.encoding, self.choice.level, self.choice.why, platform_name())
+                self.note(framelog.header_line(header))
+        return encoder_for(plan.encoding, self.choice.level)
+
+
+def _as_configured(plan: PackPlan) -> Choice:
+    if plan.packing is Packing.FILE:
+        return Choice(0, "the file as it is")
+    if plan.compression == "none":
+        return Choice(0, "not compressed, as configured")
+    how = "" if plan.level is None else ", as configured"
+    return Choice(plan.actual_level, f"{plan.compression} level {plan.actual_level}{how}")
+
+
+def _add_all(
+    plan: PackPlan, tree: SourceTree, writer: FrameWriter | ZipWriter, tools: PackTools, done: _Done, found: Resumption
+) -> None:
+    done.add(_source_bytes(found))
+    for path, file in plan.in_order()[len(found.start.members) :]:
+        with tree.open(file) as source:
+            writer.add(path, source, tools.content_check(file.name), done.add)
+
+
+def _source_bytes(found: Resumption) -> int:
+    """Return how much of the sources is packed already, within a header of a member."""
+    whole = sum(ended.source.size_bytes for ended in found.start.members)
+    begun = found.start.begun
+    return whole + (min(begun.at, begun.source.size_bytes) if begun else 0)
+
+
+def _pack_zip(plan: PackPlan, directory: str, tools: PackTools, tree: SourceTree, done: _Done) -> Archive:
+    refuse_names(plan.member_paths)
+    with _part(plan, directory, tools, Resumption()) as part:
+        with ZipWriter(part, plan.actual_level) as writer:
+            _add_all(plan, tree, writer, tools, done, Resumption())
+            members = writer.finish()
         part.seal()
         archive = Archive(
             path=part.path,
@@ -64,77 +270,31 @@ def pack(
             packing=plan.packing,
             size_bytes=part.size_bytes,
             md5=part.md5,
-            inner_md5=inner_md5 or part.md5,
+            inner_md5=part.md5,
             sha256=part.sha256,
             members=members,
+            level=plan.actual_level,
+            why=_as_configured(plan).why,
         )
+        return _published(archive, part, done)
+
+
+def _published(archive: Archive, part: PartFile, done: _Done) -> Archive:
+    """Let an archive be seen; frames were proven as they were written, a single stream is read back now."""
+    if not archive.blocks:
         verify(archive, partial(done.add, 0))
-        part.publish()
-        return dataclasses.replace(archive, path=part.final_path)
-
-
-def _fill(
-    plan: PackPlan, part: PartFile, checks: ContentChecks, done: _Done, read_limit: RateLimit | None
-) -> tuple[tuple[Member, ...], str | None]:
-    """Write the whole content and return its members, and the MD5 of the tar where there is one inside."""
-    done.add(0)
-    throttle = None if read_limit is None else partial(read_limit.take, waiting=partial(done.add, 0))
-    with SourceTree(plan.root, throttle) as tree:
-        if plan.packing is Packing.FILE:
-            return (_copy(plan, tree, part, checks, done),), None
-        if plan.compression == "zip":
-            refuse_names(plan.member_paths)
-            with ZipWriter(part, plan.actual_level) as zip_writer:
-                _add_all(plan, tree, zip_writer, checks, done)
-                return zip_writer.finish(), None
-        encoder = encoder_for(plan.compression, plan.actual_level)
-        with TarWriter(part, encoder, plan.workers) as tar_writer:
-            _add_all(plan, tree, tar_writer, checks, done)
-            return tar_writer.finish()
-
-
-def _add_all(
-    plan: PackPlan, tree: SourceTree, writer: TarWriter | ZipWriter, checks: ContentChecks, done: _Done
-) -> None:
-    for path, file in plan.in_order():
-        with tree.open(file) as source:
-            writer.add(path, source, checks(file.name), done.add)
-
-
-def _copy(plan: PackPlan, tree: SourceTree, part: PartFile, checks: ContentChecks, done: _Done) -> Member:
-    """Copy the one file as it is; reading, writing and checking overlap."""
-    (file,) = plan.files
-    check = checks(file.name)
-    left = file.size_bytes
-    with (
-        tree.open(file) as source,
-        Lane("archive-write", _COPY_MOST_BEHIND) as writing,
-        Lane("archive-check", _COPY_MOST_BEHIND) as checking,
-    ):
-        while left:
-            block = memoryview(bytearray(min(left, _COPY_BLOCK_BYTES)))
-            block = block[: source.read_into(block)]
-            writing.put(partial(part.write, block))
-            if check is not None:
-                checking.put(partial(check.update, block))
-            left -= len(block)
-            done.add(len(block))
-        source.confirm_unchanged()
-        writing.drain()
-        checking.drain()
-    if check is not None:
-        judge_content(file.path, check)
-    return Member(plan.file_name, file.size_bytes, file.mtime_ns, part.sha256)
+    part.publish()
+    return dataclasses.replace(archive, path=part.final_path)
 
 
 class _Done:
-    """How much of the source has been read."""
+    """How much of the source is packed."""
 
     def __init__(self, total_bytes: int, progress: Progress) -> None:
-        self._done_bytes = 0
+        self.count_bytes = 0
         self._total_bytes = total_bytes
         self._progress = progress
 
     def add(self, count: int) -> None:
-        self._done_bytes += count
-        self._progress(self._done_bytes, self._total_bytes)
+        self.count_bytes += count
+        self._progress(self.count_bytes, self._total_bytes)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import NoReturn, Self
 
+from depositd.archive.framelog import LOG_SUFFIX, FrameLog
+from depositd.archive.hashing import Bytes, Hash, new
 from depositd.archive.plan import FILE_NAME_MOST_BYTES
-from depositd.errors import ArchiveInvalid, SpoolFull
+from depositd.errors import ArchiveInvalid, ContentCorrupt, SpoolFull
 from depositd.units import printable, show_size
 
 PART_SUFFIX = ".part"
 _FLOOR_EVERY_BYTES = 64 << 20
+_SYNC_EVERY_BYTES = 64 << 20
+PIECE_BYTES = 1 << 18
+"""What is read back at once, and what it decompresses to, stay in the processor's cache."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_HINT = "free space in the spool, or lower spool.min_free; packing goes on by itself"
 _DISK_HINT = "check the disk of the spool (dmesg, SMART); it is packed again by itself"
-
-Bytes = bytes | bytearray | memoryview
 
 
 def free_space_bytes(path: str) -> int:
@@ -30,11 +34,21 @@ def free_space_bytes(path: str) -> int:
     return shutil.disk_usage(path).free
 
 
-class PartFile:
-    """``file_name`` in ``directory``, written as ``.part``.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a ``.part`` file holds already: its size, and the hashes of it, which go on."""
 
-    *write* → *seal* (fsync) → *publish* (rename, fsync of the directory).  Left before it is published, for
-    whatever reason, nothing remains.  Raises SpoolFull where the floor of free space would be broken or the disk
+    size_bytes: int = 0
+    md5: Hash = field(default_factory=partial(new, "md5"))
+    sha256: Hash = field(default_factory=partial(new, "sha256"))
+
+
+class PartFile:
+    """``file_name`` in ``directory``, written as ``.part``; a context manager.
+
+    *write* → *seal* (fsync) → *publish* (rename, fsync of the directory).  Left before it is published nothing remains,
+    save what was left on purpose (*leave*), or, with ``keep``, where the way there ended but not the file: it was told
+    to stop, or a source could not be read.  Raises SpoolFull where the floor of free space would be broken or the disk
     is full, ArchiveInvalid where the disk fails.
     """
 
@@ -45,29 +59,43 @@ class PartFile:
         *,
         min_free_bytes: int,
         free_bytes: Callable[[str], int],
+        write: Callable[[int, memoryview], int],
         fsync: Callable[[int], None],
+        part_name: str = "",
+        keep: bool = False,
+        written: Written | None = None,
     ) -> None:
-        self.path = os.path.join(directory, _part_name(file_name))
+        before = written or Written()
+        self.path = part_path(directory, part_name or file_name)
+        self.log_path = self.path + LOG_SUFFIX
         self.final_path = os.path.join(directory, file_name)
-        self.size_bytes = 0
+        self.size_bytes = before.size_bytes
         self._directory = directory
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
+        self._write = write
         self._fsync = fsync
-        self._floor_checked_at_bytes = 0
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._sha256 = hashlib.sha256()
+        self._keep = keep
+        self._left = False
+        self._floor_checked_at_bytes = self.size_bytes
+        self._md5 = before.md5
+        self._sha256 = before.sha256
         self._md5_thread = ThreadPoolExecutor(1, thread_name_prefix="archive-md5")
+        self._sync_thread = ThreadPoolExecutor(1, thread_name_prefix="archive-sync")
+        self._syncing: Future[None] | None = None
+        self._synced_at_bytes = self.size_bytes
         self._open()
 
     def _open(self) -> None:
         try:
             _make_directory(self._directory, self._fsync)
+            if not self.size_bytes:
+                self._remove()  # what is of no use any more may be all that is in the way of the floor
             self._check_floor()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path)  # of a run that was killed
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file = open(os.open(self.path, flags, 0o640), "wb", buffering=0)  # noqa: SIM115 (closed in __exit__)
+            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if self.size_bytes else os.O_CREAT | os.O_EXCL)
+            self._file = open(os.open(self.path, flags, 0o640), "r+b", buffering=0)  # noqa: SIM115 (closed in __exit__)
+            self._file.truncate(self.size_bytes)
+            self._file.seek(self.size_bytes)
         except OSError as error:
             self._raise(error)
 
@@ -78,9 +106,26 @@ class PartFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._md5_thread.shutdown(wait=True, cancel_futures=True)
+        self._sync_thread.shutdown(wait=True, cancel_futures=True)
         self._file.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)  # after it was published, it is not there
+        # a full disk needs the room, and of a failing one nothing is believed
+        spoilt = (SpoolFull, ArchiveInvalid, ContentCorrupt)
+        stays = self._left if error is None else self._keep and not isinstance(error, spoilt)
+        if not stays:
+            self._remove()
+
+    def _remove(self) -> None:
+        for path in (self.log_path, self.path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def leave(self) -> None:
+        """Let the file lie as it is, to be gone on with, when its context is left without an error.
+
+        Raises SpoolFull or ArchiveInvalid where some of it could not be made durable.
+        """
+        self._raise_what_syncing_raised()
+        self._left = True
 
     @property
     def md5(self) -> str:
@@ -96,19 +141,65 @@ class PartFile:
         """Append ``data``; raises SpoolFull or ArchiveInvalid."""
         hashed = self._md5_thread.submit(self._md5.update, data)
         try:
-            self._write_all(memoryview(data))
+            self._write_all(self._file.fileno(), memoryview(data))
+            self._sha256.update(data)
         finally:
             hashed.result()
-        self._sha256.update(data)
         self.size_bytes += len(data)
         if self.size_bytes - self._floor_checked_at_bytes >= _FLOOR_EVERY_BYTES:
             self._check_floor()
             self._floor_checked_at_bytes = self.size_bytes
+        self._sync_along()
 
-    def _write_all(self, rest: memoryview) -> None:
+    def _sync_along(self) -> None:
+        """Have what was written made durable now and then, beside the writing: little is then left for the end."""
+        if self.size_bytes - self._synced_at_bytes < _SYNC_EVERY_BYTES or (self._syncing and not self._syncing.done()):
+            return
+        self._raise_what_syncing_raised()
+        self._synced_at_bytes = self.size_bytes
+        self._syncing = self._sync_thread.submit(self._fsync, self._file.fileno())
+
+    def _raise_what_syncing_raised(self) -> None:
+        try:
+            if self._syncing is not None:
+                self._syncing.result()
+        except OSError as error:
+            self._raise(error)
+
+    def states(self) -> tuple[bytes | None, bytes | None]:
+        """Return what MD5 and SHA-256 of what was written so far can be gone on from."""
+        return self._md5.state(), self._sha256.state()
+
+    def read_back(self, at: int, size_bytes: int) -> Iterator[bytes]:
+        """Yield bytes that were written, in small pieces; raises ArchiveInvalid where they are not there."""
+        end = at + size_bytes
+        while at < end:
+            try:
+                piece = os.pread(self._file.fileno(), min(end - at, PIECE_BYTES), at)
+            except OSError as error:
+                self._raise(error)
+            if not piece:
+                raise ArchiveInvalid(
+                    f"{printable(self.path)} ends after {at:,} bytes although {end:,} were written", hint=_DISK_HINT
+                )
+            yield piece
+            at += len(piece)
+
+    def open_log(self, keep_bytes: int) -> FrameLog:
+        """Open the log of the frames, of which the first bytes are kept; raises SpoolFull or ArchiveInvalid."""
+        try:
+            return FrameLog(self.log_path, keep_bytes)
+        except OSError as error:
+            self._raise(error)
+
+    def note(self, log: FrameLog, line: bytes) -> None:
+        """Add a line to the log; raises SpoolFull or ArchiveInvalid."""
+        self._write_all(log.descriptor, memoryview(line))
+
+    def _write_all(self, descriptor: int, rest: memoryview) -> None:
         try:
             while rest:
-                rest = rest[self._file.write(rest) :]
+                rest = rest[self._write(descriptor, rest) :]
         except OSError as error:
             self._raise(error)
 
@@ -118,6 +209,7 @@ class PartFile:
         After a failed fsync the kernel may have dropped the pages it could not write, so the file is never tried
         again: ArchiveInvalid has it thrown away and built anew.
         """
+        self._raise_what_syncing_raised()
         try:
             self._fsync(self._file.fileno())
         except OSError as error:
@@ -158,9 +250,10 @@ class PartFile:
         ) from error
 
 
-def _part_name(file_name: str) -> str:
-    room = FILE_NAME_MOST_BYTES - len(PART_SUFFIX)
-    return os.fsdecode(os.fsencode(file_name)[:room]) + PART_SUFFIX
+def part_path(directory: str, name: str) -> str:
+    """Return the path of the unfinished file of a name, which leaves room for that of its log."""
+    room = FILE_NAME_MOST_BYTES - len(PART_SUFFIX) - len(LOG_SUFFIX)
+    return os.path.join(directory, os.fsdecode(os.fsencode(name)[:room]) + PART_SUFFIX)
 
 
 def _make_directory(directory: str, fsync: Callable[[int], None]) -> None:

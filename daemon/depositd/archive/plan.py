@@ -36,8 +36,8 @@ LEVELS: Mapping[Compression, range] = {
 }
 """The levels that each compression knows."""
 
-MOST_WORKERS = 6
-"""More compressing threads only hold memory: the MD5 of the tar, one thread's work by nature, is slower than they."""
+RESUMABLE: frozenset[Compression] = frozenset({"zstd", "none"})
+"""What is cut into frames that stand for themselves; the others are one stream, which is begun anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ class PackPlan:
 
     ``root`` is the absolute path of the source, ``files`` are relative to it.  ``top`` is the directory that
     is cut off each member's path (``""`` for none); ``dataset_name`` is put in its place.  ``file_name`` is the
-    whole name of the result, suffix included.  ``level`` None means auto (:data:`AUTO_LEVELS`).  ``workers`` is the
-    number of compressing threads, of which no more than :data:`MOST_WORKERS` are made; it changes the speed and the
-    memory used (about 16 MiB each), never the bytes.  ``min_free_bytes`` is the floor of free space kept in the spool.
+    whole name of the result, suffix included.  ``level`` None means auto: zstd's is chosen by a sample of the data,
+    the others have theirs in :data:`AUTO_LEVELS`.  ``min_free_bytes`` is the floor of free space kept in the spool.
+    ``part_name`` is what the unfinished file is called, where that must not follow the name of the finished one;
+    with ``keep_part`` it stays after an interruption, and the next try goes on with it.
 
     Raises ValueError where the plan contradicts itself.
     """
@@ -61,13 +62,12 @@ class PackPlan:
     packing: Packing = Packing.ARCHIVE
     compression: Compression = "zstd"
     level: int | None = None
-    workers: int = 4
     min_free_bytes: int = 0
+    part_name: str = ""
+    keep_part: bool = False
 
     def __post_init__(self) -> None:
         self._check_names()
-        if self.workers < 1:
-            raise ValueError(f"{self.workers} workers cannot pack anything (1 or more can)")
         if self.packing is Packing.FILE:
             if len(self.files) != 1:
                 raise ValueError(f"{len(self.files)} files cannot be sent as one file (as an archive they can)")
@@ -94,8 +94,18 @@ class PackPlan:
 
     @property
     def actual_level(self) -> int:
-        """The level that is used."""
+        """The level that is used where no sample decides."""
         return AUTO_LEVELS[self.compression] if self.level is None else self.level
+
+    @property
+    def is_resumable(self) -> bool:
+        """Say whether what was interrupted can be gone on with."""
+        return self.encoding in RESUMABLE
+
+    @property
+    def encoding(self) -> Compression:
+        """The compression that is used: of a file that is sent as it is, none."""
+        return "none" if self.packing is Packing.FILE else self.compression
 
     @property
     def size_bytes(self) -> int:

@@ -62,6 +62,20 @@ class SourceTree:
         os.close(self._descriptor)
         self._idle.__exit__(kind, error, trace)
 
+    def look_at(self, planned: FileStat) -> os.stat_result:
+        """Return what a planned file is now, without opening it; raises SourceChanged where it is another one."""
+        parent = self._open_directory(planned)
+        try:
+            now = os.stat(planned.name, dir_fd=parent, follow_symlinks=False)
+        except OSError as error:
+            _raise(planned.path, error)
+        finally:
+            os.close(parent)
+        change = difference(planned, now, "after it was looked at")
+        if change is not None:
+            _changed(planned, change)
+        return now
+
     @contextlib.contextmanager
     def open(self, planned: FileStat) -> Iterator[SourceFile]:
         """Open one planned file; raises SourceChanged or SourceUnreadable."""
@@ -104,6 +118,15 @@ class SourceFile:
         self._descriptor = descriptor
         self._parent = parent
         self._opened = self._confirm(self._stat(), "after it was looked at")
+
+    @property
+    def opened(self) -> os.stat_result:
+        """What the file was when it was opened."""
+        return self._opened
+
+    def skip_to(self, offset: int) -> None:
+        """Read from ``offset`` on."""
+        os.lseek(self._descriptor, offset, os.SEEK_SET)
 
     @property
     def descriptor(self) -> int:

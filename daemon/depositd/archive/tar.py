@@ -1,56 +1,71 @@
-"""A deterministic tar, built in frames; one read of each file feeds everything that needs its bytes.
+"""The layout of a deterministic tar: what stands before, behind and after its members.
 
-Theory of operation
--------------------
-The layout is a function of names, sizes, mtimes and contents alone: members sorted by the bytes of their paths, PAX
+It is a function of names, sizes, mtimes and contents alone: members sorted by the bytes of their paths, PAX
 format, uid and gid 0 without names, mode 0644, mtimes to the nanosecond (in a PAX record where they have a
 fraction), no entries for directories, and two zero blocks at the end, padded to 10,240 bytes.
-
-The tar is cut into *frames* of at most 8 MiB: a frame ends at the first end of a member after 4 MiB, or at 8 MiB in
-the middle of one.  Where a frame ends depends only on what came before it, so an archive that is
-begun early, or taken up again after its last whole frame, comes out the same.
-
-The caller's thread reads.  Each full frame is handed to four lanes, which hold the same memory and never copy it:
-
-    read ─┬─> inner MD5 of the whole tar
-          ├─> SHA-256 of each member
-          ├─> the format's own content check
-          └─> compression (a pool) ──> write, MD5 and SHA-256 of the file
-
-No lane is further behind than the pool has threads, and two frames more, which bounds the memory, and the pool with
-it: whatever it has compressed is what the writing lane waits for.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import tarfile
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from decimal import Decimal
-from functools import partial
-from types import TracebackType
-from typing import Self
 
-from depositd.archive.encoders import Encoder
-from depositd.archive.lanes import Lane
-from depositd.archive.part import Bytes, PartFile
-from depositd.archive.plan import MOST_WORKERS
-from depositd.archive.source import SourceFile
-from depositd.errors import ContentCorrupt
-from depositd.formats.base import ContentCheck
-from depositd.model import Member
-from depositd.units import printable
-
-FRAME_MOST_BYTES = 8 << 20
-FRAME_LEAST_BYTES = 4 << 20
-
-Work = list[Callable[[], None]]
+_NAME_MOST_BYTES = tarfile.LENGTH_NAME
+_SIZE_END = 8**11
+_LIKE_NS = 1_000_000_000_000_000_001
+_LIKE_END_NS = 8**11 * 1_000_000_000
+"""mtimes from the one to the other have as many digits, and therefore the same record, but for the digits."""
+_BLANK_CHECKSUM = 8 * ord(" ")
 
 
 def member_header(path: str, size_bytes: int, mtime_ns: int) -> bytes:
-    """Return the blocks that stand before a member's content; a function of its arguments alone."""
+    """Return the blocks that stand before a member's content; a function of its arguments alone.
+
+    tarfile knows how, and needs as long for it as all the rest of a small file takes; so what it made once is filled
+    in, wherever nothing else than the name, the size and the digits of the mtime would be different.
+    """
+    is_usual = path.isascii() and 0 < len(path) <= _NAME_MOST_BYTES and size_bytes < _SIZE_END
+    if not (is_usual and _LIKE_NS <= mtime_ns < _LIKE_END_NS and mtime_ns % 1_000_000_000):
+        return _made_by_tarfile(path, size_bytes, mtime_ns)
+    before_digits, before_name, before_numbers, behind, sum_of_others = _pattern()
+    seconds, fraction_ns = divmod(mtime_ns, 1_000_000_000)
+    name, numbers = path.encode("ascii"), b"%011o\0%011o\0" % (size_bytes, seconds)
+    checksum = b"%06o" % (sum_of_others + sum(name) + sum(numbers))
+    return b"".join(
+        (
+            before_digits,
+            b"%d.%09d" % (seconds, fraction_ns),
+            before_name,
+            name.ljust(_NAME_MOST_BYTES, b"\0"),
+            before_numbers,
+            numbers,
+            checksum,
+            behind,
+        )
+    )
+
+
+@functools.cache
+def _pattern() -> tuple[bytes, bytes, bytes, bytes, int]:
+    """Return what stands before mtime, name, size with mtime, and behind the checksum; and the sum of all that."""
+    header = _made_by_tarfile("", 0, _LIKE_NS)
+    digits_at = header.index(b"1000000000.000000001")
+    name_at = len(header) - tarfile.BLOCKSIZE
+    numbers_at = name_at + 124
+    checksum_at = name_at + 148
+    before_numbers = header[name_at + _NAME_MOST_BYTES : numbers_at]
+    others = before_numbers + header[checksum_at + 8 :]
+    return (
+        header[:digits_at],
+        header[digits_at + 20 : name_at],
+        before_numbers,
+        header[checksum_at + 6 :],
+        sum(others) + _BLANK_CHECKSUM,
+    )
+
+
+def _made_by_tarfile(path: str, size_bytes: int, mtime_ns: int) -> bytes:
     info = tarfile.TarInfo(path)
     info.size = size_bytes
     info.mode = 0o644
@@ -71,122 +86,3 @@ def end_of_archive(size_bytes: int) -> bytes:
     """Return what ends a tar of ``size_bytes``: two zero blocks, padded to a whole record."""
     end = bytes(2 * tarfile.BLOCKSIZE)
     return end + padding(size_bytes + len(end), tarfile.RECORDSIZE)
-
-
-def judge_content(path: str, check: ContentCheck) -> None:
-    """Raise ContentCorrupt where a file's own checksum says so."""
-    problem = check.problem()
-    if problem is not None:
-        raise ContentCorrupt(
-            f"{printable(path)} is corrupt: {problem}",
-            hint="look at the file, and copy it again from where it was written; nothing was archived",
-        )
-
-
-class TarWriter:
-    """Writes one tar, compressed, into a ``.part`` file.
-
-    Use as a context manager; leaving it early stops all threads.  *add* and *finish* raise what any of the threads
-    raised.
-    """
-
-    def __init__(self, part: PartFile, encoder: Encoder, workers: int) -> None:
-        self._part = part
-        self._encoder = encoder
-        self._members: list[Member] = []
-        self._inner_md5 = hashlib.md5(usedforsecurity=False)
-        self._size_bytes = 0
-        self._threads = ExitStack()
-        pool_size = min(workers, MOST_WORKERS) if encoder.parallel else 1
-        # closed in reverse order: the writing lane may wait for the pool, never the other way round
-        self._pool = ThreadPoolExecutor(pool_size, thread_name_prefix="archive-encode")
-        self._threads.callback(self._pool.shutdown, wait=True, cancel_futures=True)
-        self._inner, self._digests, self._checks, self._file = (
-            self._threads.enter_context(Lane(f"archive-{name}", pool_size + 2))
-            for name in ("inner-md5", "sha256", "check", "write")
-        )
-        self._start_frame()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._threads.close()
-
-    def add(self, path: str, source: SourceFile, check: ContentCheck | None, progress: Callable[[int], None]) -> None:
-        """Add a file as ``path``; ``progress`` is called with the bytes of each read."""
-        planned = source.planned
-        self._append(member_header(path, planned.size_bytes, planned.mtime_ns))
-        digest = hashlib.sha256()
-        left = planned.size_bytes
-        while left:
-            room = self._room(left)
-            block = room[: source.read_into(room)]
-            self._take(len(block))
-            self._digest_work.append(partial(digest.update, block))
-            if check is not None:
-                self._check_work.append(partial(check.update, block))
-            left -= len(block)
-            progress(len(block))
-        source.confirm_unchanged()
-        self._append(padding(planned.size_bytes))
-        self._digest_work.append(partial(self._record, path, planned.size_bytes, planned.mtime_ns, digest.hexdigest))
-        if check is not None:
-            self._check_work.append(partial(judge_content, planned.path, check))
-        if self._filled >= FRAME_LEAST_BYTES:
-            self._end_frame()
-
-    def finish(self) -> tuple[tuple[Member, ...], str]:
-        """End the tar and return its members and its MD5 before compression."""
-        self._append(end_of_archive(self._size_bytes))
-        self._end_frame()
-        for lane in (self._inner, self._digests, self._checks, self._file):
-            lane.drain()
-        self._part.write(self._encoder.finish())
-        return tuple(self._members), self._inner_md5.hexdigest()
-
-    def _record(self, path: str, size_bytes: int, mtime_ns: int, sha256: Callable[[], str]) -> None:
-        self._members.append(Member(path, size_bytes, mtime_ns, sha256()))
-
-    def _append(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            room = self._room(len(rest))
-            room[:] = rest[: len(room)]
-            self._take(len(room))
-            rest = rest[len(room) :]
-
-    def _start_frame(self) -> None:
-        self._frame = memoryview(bytearray(FRAME_MOST_BYTES))
-        self._filled = 0
-        self._digest_work: Work = []
-        self._check_work: Work = []
-
-    def _room(self, wanted: int) -> memoryview:
-        """Return up to ``wanted`` unfilled bytes of a frame, at least one."""
-        if self._filled == FRAME_MOST_BYTES:
-            self._end_frame()
-        return self._frame[self._filled : self._filled + wanted]
-
-    def _take(self, count: int) -> None:
-        self._filled += count
-        self._size_bytes += count
-
-    def _end_frame(self) -> None:
-        frame = self._frame[: self._filled]
-        self._inner.put(partial(self._inner_md5.update, frame))
-        self._digests.put(partial(_do, self._digest_work))
-        self._checks.put(partial(_do, self._check_work))
-        encoded: Future[Bytes] = self._pool.submit(self._encoder.encode, frame)
-        self._file.put(partial(self._write, encoded))
-        self._start_frame()
-
-    def _write(self, encoded: Future[Bytes]) -> None:
-        self._part.write(encoded.result())
-
-
-def _do(work: Work) -> None:
-    for step in work:
-        step()

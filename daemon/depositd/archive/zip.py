@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from depositd.archive.frames import judge_content
 from depositd.archive.part import PartFile
 from depositd.archive.source import SourceFile
-from depositd.archive.tar import judge_content
 from depositd.errors import SourceUnreadable
 from depositd.formats.base import ContentCheck
 from depositd.model import Member

@@ -80,6 +80,12 @@ class Format(Protocol):
     def judge(self, dataset: Dataset, probes: Mapping[str, Probe], quiet: Quiet, terms: Terms) -> Verdict:
         """Judge a dataset, with evidence.  ``probes`` are keyed by the files' relative paths."""
 
+    def closed(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Sequence[FileStat]:
+        """Return the files of a growing dataset that are whole and that nothing should write to any more.
+
+        They are archived while the rest is still being acquired.  One that changes all the same costs time, not more.
+        """
+
     def metadata(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Metadata:
         """Return what the headers say: ``detector``, ``wavelength_A`` … (see :mod:`depositd.formats.facts`)."""
 
@@ -97,6 +103,10 @@ class Defaults:
     def split(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Sequence[Dataset]:
         """Return the dataset alone: its files belong together whatever their headers say."""
         return (dataset,)
+
+    def closed(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Sequence[FileStat]:
+        """Return none: it can be archived only once it has ended."""
+        return ()
 
     def content_check(self, name: str) -> ContentCheck | None:
         """Return None: the format carries no documented checksum."""

@@ -11,7 +11,7 @@ itself; its ``end_time`` is there only once the acquisition has finished, and no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from depositd.formats import eiger_checks, eiger_header, facts
@@ -19,7 +19,7 @@ from depositd.formats.base import About, Defaults
 from depositd.formats.eiger_names import Role, parse_name
 from depositd.formats.eiger_series import Series, series_of
 from depositd.formats.hdf5 import OPEN_FACT, probe_hdf5
-from depositd.formats.ladder import Findings, count_unread, decide
+from depositd.formats.ladder import Findings, count_unread, decide, is_whole
 from depositd.formats.names import ending_with
 from depositd.model import Dataset, FileStat, Frames, Listing, Metadata, Probe, Quiet, Terms, Verdict
 from depositd.units import printable, show_count
@@ -60,11 +60,20 @@ class Eiger(Defaults):
         """Judge by the master's count against the frames in closed data files."""
         return decide(dataset, _findings(series_of(dataset, probes, terms)), quiet, terms)
 
+    def closed(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Sequence[FileStat]:
+        """Return the data files that were closed; the master is written to until the end."""
+        return [file for file in dataset.files if _is_data(file) and is_whole(file, probes)]
+
     def metadata(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Metadata:
         """Return what the master says, the images' size where it does not, and the number of frames there are."""
         series = series_of(dataset, probes)
         said = facts.metadata_of(_picture(series) | dict(series.header))
         return said | {"frames": series.present}
+
+
+def _is_data(file: FileStat) -> bool:
+    named = parse_name(file.name)
+    return named is not None and named.role is Role.DATA
 
 
 def _picture(series: Series) -> dict[str, Any]:

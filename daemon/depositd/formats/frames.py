@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from depositd.formats import facts, frame_probe, series, splitting
 from depositd.formats.base import ContentCheck, Defaults
-from depositd.formats.ladder import Findings, Shortfall, broken_sentence, count_unread, decide, unwritten
+from depositd.formats.ladder import Findings, Shortfall, broken_sentence, count_unread, decide, is_whole, unwritten
 from depositd.formats.names import is_temporary
 from depositd.model import (
     Dataset,
@@ -128,6 +128,10 @@ class FrameSeries(Defaults):
                     said = {key: value for key, value in said.items() if key not in facts.OWN}
                 return said | {"frames": len(dataset.files)}
         return {"frames": len(dataset.files)}
+
+    def closed(self, dataset: Dataset, probes: Mapping[str, Probe]) -> Sequence[FileStat]:
+        """Return the frames that are whole by their headers: a detector writes each of them once."""
+        return [file for file in dataset.files if is_whole(file, probes)]
 
     def content_check(self, name: str) -> ContentCheck | None:
         """Return the check of a CBF's ``Content-MD5``; other images carry no checksum."""

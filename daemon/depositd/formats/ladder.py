@@ -226,6 +226,12 @@ def count_unread(files: Iterable[FileStat], probes: Mapping[str, Probe]) -> int:
     return sum(1 for file in files if file.kind is FileKind.REGULAR and file.path not in probes)
 
 
+def is_whole(file: FileStat, probes: Mapping[str, Probe]) -> bool:
+    """Say whether a regular file was read as it is now and found whole."""
+    probe = probes.get(file.path)
+    return file.kind is FileKind.REGULAR and probe is not None and probe.problem is None
+
+
 def _problem(probe: Probe | None) -> str | None:
     return None if probe is None else probe.problem
 

@@ -1,0 +1,94 @@
+"""What all archives that are made at the same time share: threads that compress, and the memory for their frames."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import queue
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+FRAME_MOST_BYTES = 8 << 20
+_FRAMES_BESIDE_WORKERS = 4
+"""One that is filled, one that is hashed, one that is written and one that is read back."""
+_M_MMAP_THRESHOLD = -3
+_MAPPED_FROM_BYTES = 1 << 20
+
+
+class Workshop:
+    """``workers`` threads that compress and prove frames, and as many frames of memory as keep them busy.
+
+    The frames are what bounds the memory: whoever reads a source waits until one is free.  Each frame that is full
+    comes back by itself, so archives that share a workshop cannot wait for each other without end; a reader holds
+    one alone.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        """Make the threads, one for each processor unless told otherwise; raises ValueError below one."""
+        self.workers = available_cores() if workers is None else workers
+        if self.workers < 1:
+            raise ValueError(f"{self.workers} workers cannot pack anything (1 or more can)")
+        _map_large_memory()
+        self._left: dict[str, tuple[int, ...]] = {}
+        self.pool = ThreadPoolExecutor(self.workers, thread_name_prefix="archive-worker")
+        self._free: queue.LifoQueue[bytearray | None] = queue.LifoQueue()
+        for _ in range(self.workers + _FRAMES_BESIDE_WORKERS):
+            self._free.put(None)  # memory that was not needed yet
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def take_frame(self) -> bytearray:
+        """Return memory for a frame, waiting until there is some; the last one given back comes first."""
+        return self._free.get() or bytearray(FRAME_MOST_BYTES)
+
+    def give_back(self, frame: bytearray) -> None:
+        """Take memory back that nobody looks at any more."""
+        self._free.put(frame)
+
+    def trust(self, path: str) -> None:
+        """Remember a file as it is now: it was written here, and read back."""
+        self._left[path] = _stamp(path)
+
+    def trusts(self, path: str) -> bool:
+        """Say whether a file is what it was when it was left here, and need not be read again."""
+        return path in self._left and self._left.pop(path) == _stamp(path)
+
+    def close(self) -> None:
+        """End the threads."""
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+@functools.cache
+def _map_large_memory() -> None:
+    """Have the memory of packed frames given back to the system once it is not needed, for the whole process.
+
+    By itself glibc does so until the first of them is free; from then on it keeps blocks of that size in the heaps of
+    the threads, in pieces of which each next frame needs a larger one.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's own
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES)
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        now = os.lstat(path)
+    except OSError:
+        return ()
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
+
+
+def available_cores() -> int:
+    """Return how many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not every system can say
+        return os.cpu_count() or 1
