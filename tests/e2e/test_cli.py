@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -12,10 +13,14 @@ import sys
 import sysconfig
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from format_files import cbf_bytes
+
+from depositd.journal import Journal, Progress
+from depositd.service.lock import StateLock
 
 DEPOSITD = str(Path(sysconfig.get_path("scripts")) / "depositd")
 CONFIG = """\
@@ -260,14 +265,16 @@ def test_run_until_idle_delivers_and_every_command_tells_the_same(place):
         dataset
     )
     assert (dataset["name"], dataset["state"], dataset["bytes"]) == ("a", "archived", 10)
-    assert set(dataset["archive"]) == {"path", "name", "bytes", "md5", "inner_md5", "sha256"}
+    assert {"path", "name", "bytes", "md5", "inner_md5", "sha256", "packing", "level", "why"} == set(dataset["archive"])
     assert dataset["deliveries"][0]["state"] == "delivered"
     shown = place.json("show", "1", "--json")
     assert {key: shown[key] for key in dataset} == dataset
     assert next(set(entry) for entry in shown["history"]) == {"at", "event", "detail"}
     assert place.json("explain", "1", "--json")["datasets"] == [shown]
     assert place.json("explain", "data/a.dat", "--json")["datasets"] == [shown]
-    assert [json.loads(line) for line in place.text("journal", "export").splitlines()] == [shown]
+    (exported,) = (json.loads(line) for line in place.text("journal", "export").splitlines())
+    assert exported.pop("archives")[0].items() >= dataset["archive"].items()
+    assert exported == shown
     text = place.text("status")
     assert text.splitlines()[0] == "1 dataset: 1 delivered, nothing needs you"
     assert "not running" in text
@@ -608,7 +615,33 @@ def test_a_terminal_gets_colours_and_watch_refreshes_until_ctrl_c(place):
     assert status == 130
 
 
-def on_a_terminal(place, words, until, interrupt=False):
+def test_watch_shows_how_fast_a_transfer_goes_and_when_it_will_be_done(place):
+    place.put("a.dat")
+    place.run("run", "--until-idle")
+    lock = StateLock(place.home / "state")
+    journal = Journal(place.home / "state" / "journal.db")
+    journal.deliveries.add(1, "again", {}, datetime.now(UTC))
+    began = time.monotonic()
+
+    def go_on():
+        seconds = time.monotonic() - began
+        journal.surroundings.progress(
+            Progress("delivery 2", "sending to again", round(50e6 * seconds), 10**11, datetime.now(UTC))
+        )
+
+    try:
+        seen, status = on_a_terminal(place, ["status", "--watch"], until=b" left", interrupt=True, meanwhile=go_on)
+    finally:
+        journal.close()
+        lock.release()
+    assert status == 130
+    shown = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", seen).decode()
+    assert re.search(
+        "━{20}  sending to again: [0-9.]+ MB of 100 GB \\(0 %\\), (4[5-9]|5[0-5])\\.\\d MB/s, 3\\d min left", shown
+    )
+
+
+def on_a_terminal(place, words, until, interrupt=False, meanwhile=lambda: None):
     """Return what a command writes to a terminal up to ``until``, and how it ends."""
     ours, theirs = pty.openpty()
     environ = place.environ(TERM="xterm-256color", COLUMNS="100", LINES="40")
@@ -619,6 +652,7 @@ def on_a_terminal(place, words, until, interrupt=False):
     seen = b""
     deadline = time.monotonic() + 20
     while until not in seen and time.monotonic() < deadline:
+        meanwhile()
         if select.select([ours], [], [], 0.2)[0]:
             seen += os.read(ours, 65_536)
     assert until in seen

@@ -33,5 +33,10 @@ def test_a_bar_is_as_long_as_what_is_done(share, expected):
     assert done == expected
 
 
+def test_a_bar_stands_in_front_so_that_it_stays_where_it_is_while_the_figures_change():
+    (row,) = on_terminal(line("45 %", indent=2, share=0.5))
+    assert row == "  " + "━" * BAR_CELLS + "  45 %"
+
+
 def test_square_brackets_in_a_name_are_no_markup():
     assert on_terminal(line("[red]x[/red]")) == ["[red]x[/red]"]

@@ -29,7 +29,17 @@ DATASET = {
     "archived_at": None,
     "metadata": {"pdb_code": "1ABC"},
     "waits_for": {"reason": "no space", "hint": "make some", "next_attempt_at": None},
-    "archive": {"path": None, "name": "lyso_1.tar.zst", "bytes": 12, "md5": "aa", "inner_md5": "bb", "sha256": "cc"},
+    "archive": {
+        "path": None,
+        "name": "lyso_1.tar.zst",
+        "bytes": 415,
+        "md5": "aa",
+        "inner_md5": "bb",
+        "sha256": "cc",
+        "packing": "archive",
+        "level": 1,
+        "why": "zstd level 1: 41.2 % of the size in a sample",
+    },
     "deliveries": [
         {
             "id": 1,
@@ -62,7 +72,8 @@ def test_everything_that_is_known_is_shown():
     assert "completed        2026-11-21T11:59:00Z (60 s ago)" in lines
     assert "archiving waits  no space (make some)" in lines
     assert "pdb_code  1ABC" in lines
-    assert "path       removed from the spool, its time is over" in lines
+    assert "packing    zstd level 1: 41.2 % of the size in a sample" in lines
+    assert "size       415 bytes (415 B), 41.5 % of the files' 1.00 kB" in lines
     assert "to irrmc  submitted (processing)" in lines
     assert "known there as token-1" in lines
     assert "2026-11-21T11:00:00Z  seen  a\\nb" in lines
@@ -76,6 +87,39 @@ def test_what_is_not_known_yet_is_left_out():
     assert "ARCHIVE" not in lines
     assert "METADATA" not in lines
     assert "none" in lines
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("archived", "removed from the spool, its time is over"),
+        ("complete", "no longer in the spool; it is made again from the files"),
+        ("gone", "no longer in the spool, and the files have vanished too"),
+    ],
+)
+def test_an_archive_that_is_not_in_the_spool_says_why(state, words):
+    assert f"path       {words}" in shown(state=state)
+
+
+@pytest.mark.parametrize(
+    ("facts", "lines"),
+    [
+        ({"packing": "file", "level": None, "why": ""}, ["none: sent as the file that it is"]),
+        ({"level": 3, "why": ""}, ["level 3"]),
+        ({"level": 0, "why": ""}, ["level 0"]),
+        ({"level": None, "why": ""}, []),
+        ({"level": 1, "why": "zstd level 1: a\nb"}, ["zstd level 1: a\\nb"]),
+    ],
+)
+def test_how_it_was_packed_is_told_as_far_as_it_is_known(facts, lines):
+    found = shown(archive={**DATASET["archive"], **facts})
+    assert [line.removeprefix("packing").strip() for line in found if line.startswith("packing")] == lines
+
+
+def test_only_what_was_packed_is_compared_with_the_files():
+    archive = {**DATASET["archive"], "packing": "file"}
+    assert "size       415 bytes (415 B)" in shown(archive=archive)
+    assert "size       415 bytes (415 B)" in shown(bytes=0)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from depositd.cli.dataset_text import transfer_clause
 from depositd.cli.status_text import MOST_DONE, Picture, Section, section_of, status_lines
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -46,7 +47,15 @@ def dataset(*deliveries, number=1, **more):
 
 
 def picture(*datasets, pid=123, everything=False, **more):
-    view = {"datasets": list(datasets), "sources": [], "destinations": [], "transfers": [], **more}
+    view = {
+        "datasets": list(datasets),
+        "sources": [],
+        "destinations": [],
+        "transfers": [],
+        "disks": [],
+        "backlog": [],
+        **more,
+    }
     return Picture(view, NOW, pid, everything)
 
 
@@ -129,12 +138,34 @@ def test_a_retry_says_when_it_comes():
 
 def test_a_transfer_shows_how_much_is_done_only_while_a_daemon_runs():
     transfer = {"subject": "delivery 1", "activity": "sending to vault", "done_bytes": 45, "total_bytes": 100}
-    moving = dataset(delivery("waiting"))
-    assert "sending to vault: 45 % of 100 B" in text(moving, transfers=[transfer])
+    moving = dataset(delivery("waiting", attempts=2, next_attempt_at="2026-11-21T11:59:00Z"))
+    lines = text(moving, transfers=[transfer]).splitlines()
+    start = lines.index("     to vault  waiting")
+    assert lines[start + 1] == "         sending to vault: 45 B of 100 B (45 %)"
     assert "sending" not in text(moving, transfers=[transfer], pid=None)
-    assert "archiving x: 45 %" in text(
+    assert "     archiving x: 45 B of 100 B (45 %)" in text(
         moving, transfers=[{**transfer, "subject": "dataset 1", "activity": "archiving x"}]
     )
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({}, "5.04 GB of 11.2 GB (45 %)"),
+        ({"rate_bytes_per_s": 48.2e6, "left_s": 127.4}, "5.04 GB of 11.2 GB (45 %), 48.2 MB/s, 2 min 8 s left"),
+        ({"rate_bytes_per_s": 48.2e6, "left_s": 0.2}, "5.04 GB of 11.2 GB (45 %), 48.2 MB/s, 1 s left"),
+        ({"still_s": 41.3}, "5.04 GB of 11.2 GB (45 %), no progress for 41 s"),
+        ({"done_bytes": 11_199_999_999}, "11.2 GB of 11.2 GB (99 %)"),
+        ({"done_bytes": 11_200_000_000, "still_s": 41.3}, "11.2 GB of 11.2 GB (100 %), finishing"),
+    ],
+)
+def test_a_transfer_tells_its_pace_as_far_as_it_is_known(known, words):
+    transfer = {"activity": "x", "done_bytes": 5_040_000_000, "total_bytes": 11_200_000_000, **known}
+    assert transfer_clause(transfer) == f"x: {words}"
+
+
+def test_a_transfer_of_nothing_is_only_named():
+    assert transfer_clause({"activity": "a\nb", "done_bytes": 0, "total_bytes": 0}) == "a\\nb"
 
 
 def test_a_paused_destination_is_told_once_for_all_that_wait_for_it():
@@ -218,3 +249,37 @@ def test_a_source_of_a_stopped_daemon_is_not_said_to_be_watched():
     source = {"path": "/data", "state": "watched", "means": "events", "problem": None, "swept_at": None, "files": None}
     assert "was watched while the daemon ran (events)" in text(sources=[source], pid=None)
     assert "  watched (events)" in text(sources=[source])
+
+
+def disk(level="warning", sentence="the spool will reach its floor of 21.5 GB in 3 h", hint="make space"):
+    return {"what": "spool", "paths": ["/spool"], "level": level, "sentence": sentence, "hint": hint}
+
+
+def backlog(sentence="irrmc: 12 datasets, 1.20 TB wait, done in about 5 h at 62.0 MB/s", *, notable=True):
+    return {"what": "sending", "sentence": sentence, "notable": notable}
+
+
+def test_a_disk_that_fills_up_comes_before_the_datasets_and_takes_the_calm_away():
+    lines = text(dataset(delivery("delivered")), disks=[disk()]).splitlines()
+    assert lines[0] == "1 dataset: 1 delivered; 1 disk filling up"
+    start = lines.index("DISKS")
+    assert lines[start + 1 : start + 3] == [
+        "  the spool will reach its floor of 21.5 GB in 3 h",
+        "      → make space",
+    ]
+    assert start < lines.index("DELIVERED (1)")
+
+
+def test_a_backlog_says_until_when_and_what_is_soon_done_says_nothing():
+    lines = text(dataset(delivery("waiting")), backlog=[backlog(), backlog("vault: soon", notable=False)]).splitlines()
+    assert lines[-2:] == ["BACKLOG", "  irrmc: 12 datasets, 1.20 TB wait, done in about 5 h at 62.0 MB/s"]
+
+
+def test_calm_disks_and_those_of_a_stopped_daemon_are_not_spoken_of():
+    calm = text(dataset(delivery("delivered")), disks=[disk("calm", None, None)], backlog=[backlog(notable=False)])
+    assert "nothing needs you" in calm
+    assert "DISKS" not in calm
+    assert "BACKLOG" not in calm
+    stopped = text(dataset(delivery("delivered")), disks=[disk()], backlog=[backlog()], pid=None)
+    assert "DISKS" not in stopped
+    assert "BACKLOG" not in stopped

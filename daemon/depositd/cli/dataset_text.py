@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -83,10 +84,11 @@ def delivery_lines(
     ]
     if delivery["remote_status"]:
         pieces.append(f" ({printable(delivery['remote_status'], 60)})")
-    if state in MOVING:
-        pieces += [f", {clause}" for clause in _what_comes(delivery, transfer, now)]
-    share = _share(transfer) if transfer else None
-    lines = [line(*pieces, indent=indent, share=share)]
+    if state in MOVING and transfer is None:
+        pieces += [f", {clause}" for clause in _what_comes(delivery, now)]
+    lines = [line(*pieces, indent=indent)]
+    if transfer is not None:
+        lines.append(transfer_line(transfer, indent + 4))
     if delivery["error"]:
         lines.append(line(printable(delivery["error"]), indent=indent + 4))
     if delivery["hint"]:
@@ -110,21 +112,33 @@ def run_clause(run: Json) -> str:
     return key + printable(run["reason"])
 
 
-def transfer_clause(transfer: Json) -> str:
-    """Return ``sending to irrmc, 45 % of 11.2 GB``."""
-    total = transfer["total_bytes"]
-    how_much = f" {100 * _share(transfer):.0f} % of {show_size(total)}" if total else ""
-    return f"{printable(transfer['activity'])}{':' if how_much else ''}{how_much}"
-
-
 def transfer_line(transfer: Json, indent: int) -> Line:
     """Return a transfer on a line of its own, with its bar."""
     return line((transfer_clause(transfer), "cyan"), indent=indent, share=_share(transfer))
 
 
-def _what_comes(delivery: Json, transfer: Json | None, now: datetime) -> list[str]:
-    if transfer is not None:
-        return [transfer_clause(transfer)]
+def transfer_clause(transfer: Json) -> str:
+    """Return ``sending to irrmc: 5.04 GB of 11.2 GB (45 %)``, and the pace where :mod:`depositd.cli.paces` knows it."""
+    done, total = transfer["done_bytes"], transfer["total_bytes"]
+    activity = printable(transfer["activity"])
+    if not total:
+        return activity
+    # rounded down: 100 % is all of it
+    how_much = f"{show_size(done)} of {show_size(total)} ({min(100 * done // total, 100)} %)"
+    return ", ".join([f"{activity}: {how_much}", *_pace(transfer)])
+
+
+def _pace(transfer: Json) -> list[str]:
+    if transfer["done_bytes"] >= transfer["total_bytes"]:
+        return ["finishing"]
+    if transfer.get("still_s") is not None:
+        return [f"no progress for {show_duration(round(transfer['still_s']))}"]
+    rate, left_s = transfer.get("rate_bytes_per_s"), transfer.get("left_s")
+    paces = [f"{show_size(rate)}/s"] if rate else []
+    return [*paces, f"{show_duration(math.ceil(left_s))} left"] if left_s is not None else paces
+
+
+def _what_comes(delivery: Json, now: datetime) -> list[str]:
     found = []
     if delivery["state"] == "waiting" and delivery.get("sent_at"):
         found.append(f"sending began {ago(delivery['sent_at'], now)} and its answer is not known yet")

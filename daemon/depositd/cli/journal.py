@@ -59,7 +59,7 @@ def backup(
 
 @commands.command()
 def export(config: ConfigOption = None) -> None:
-    """Write every dataset with its history as JSON Lines."""
+    """Write every dataset with its history and the manifest of its archive as JSON Lines, one dataset a line."""
     with journals.reading(load(config)) as opened:
         for dataset in opened.view.everything() if opened else ():
             say(json_module.dumps(dataset, ensure_ascii=True))

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-BAR_CELLS = 24
+BAR_CELLS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of text: (text, style) pieces, how far it is indented, and for a transfer how much of it is done.
 
-    ``share`` is between 0 and 1; it becomes a bar, on a terminal only.
+    ``share`` is between 0 and 1; it becomes a bar in front of the text, on a terminal only.
     """
 
     pieces: tuple[tuple[str, str], ...] = ()
@@ -73,11 +73,11 @@ def renderable(each: Line) -> RenderableType:
     from rich.text import Text
 
     text = Text(overflow="fold")
-    for piece, style in each.pieces:
-        text.append(piece, style)
     if each.share is not None:
         done = round(min(max(each.share, 0.0), 1.0) * BAR_CELLS)
-        text.append("  ").append("━" * done, "green").append("━" * (BAR_CELLS - done), "bright_black")
+        text.append("━" * done, "green").append("━" * (BAR_CELLS - done), "bright_black").append("  ")
+    for piece, style in each.pieces:
+        text.append(piece, style)
     return Padding(text, (0, 0, 0, each.indent))
 
 

@@ -15,7 +15,6 @@ from depositd.units import printable
 
 if TYPE_CHECKING:
     from depositd.config import Config
-    from depositd.journal import Journal
     from depositd.service.daemon import Daemon
     from depositd.web import Server
 
@@ -66,7 +65,7 @@ def _run(config: Config, path: Path, *, until_idle: bool) -> int:
             options = Options(until_idle=until_idle, reload=partial(load_config, path))
             daemon = Daemon(config, journal, find_supervisor(), options)
             daemon.handle_signals()
-            page = _serve(config, daemon, journal)
+            page = _serve(config, daemon)
             try:
                 return daemon.run()
             finally:
@@ -78,7 +77,7 @@ def _run(config: Config, path: Path, *, until_idle: bool) -> int:
         lock.release()
 
 
-def _serve(config: Config, daemon: Daemon, journal: Journal) -> Server | None:
+def _serve(config: Config, daemon: Daemon) -> Server | None:
     """Serve the status page; a port that is taken is said, and does not keep data from being delivered."""
     if config.web is None:
         return None
@@ -87,7 +86,7 @@ def _serve(config: Config, daemon: Daemon, journal: Journal) -> Server | None:
 
     log = get_logger("depositd")
     try:
-        page = serve_in_background(config.web.host, config.web.port, journal.view.status, lambda: daemon.healthy)
+        page = serve_in_background(config.web.host, config.web.port, daemon.status, lambda: daemon.healthy)
     except DepositdError as error:
         log.error("the status page cannot be served", reason=str(error), hint=error.hint)
         return None

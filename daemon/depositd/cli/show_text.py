@@ -9,6 +9,7 @@ from typing import Any
 from depositd.cli.dataset_text import STYLES, Json, ago, delivery_lines, evidence, standing, what
 from depositd.cli.output import Line, line
 from depositd.expression import show_value
+from depositd.model import DatasetState, Packing
 from depositd.units import printable, show_numbers, show_size
 
 
@@ -21,7 +22,7 @@ def show_lines(dataset: Json, now: datetime) -> list[Line]:
         lines += _pairs(dataset["metadata"].items())
     if dataset["archive"]:
         lines += [line(), line(("ARCHIVE", "bold"))]
-        lines += _pairs(_archive_facts(dataset["archive"]))
+        lines += _pairs(_archive_facts(dataset["archive"], dataset))
     lines += [line(), line(("DELIVERIES", "bold"))]
     width = max((len(printable(delivery["destination"])) for delivery in dataset["deliveries"]), default=0)
     for delivery in dataset["deliveries"]:
@@ -76,15 +77,38 @@ def _facts(dataset: Json, now: datetime) -> list[tuple[str, Any]]:
     return facts
 
 
-def _archive_facts(archive: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _archive_facts(archive: Json, dataset: Json) -> list[tuple[str, Any]]:
+    packing = _packing(archive)
     return [
         ("name", archive["name"]),
-        ("path", archive["path"] or "removed from the spool, its time is over"),
-        ("size", f"{archive['bytes']:,} bytes ({show_size(archive['bytes'])})"),
+        ("path", archive["path"] or _why_not_in_spool(dataset)),
+        *([("packing", packing)] if packing else []),
+        ("size", f"{archive['bytes']:,} bytes ({show_size(archive['bytes'])}){_ratio(archive, dataset)}"),
         ("md5", archive["md5"]),
         ("inner md5", archive["inner_md5"]),
         ("sha256", archive["sha256"]),
     ]
+
+
+def _why_not_in_spool(dataset: Json) -> str:
+    if dataset["state"] == DatasetState.ARCHIVED:
+        return "removed from the spool, its time is over"
+    if dataset["state"] == DatasetState.GONE:
+        return "no longer in the spool, and the files have vanished too"
+    return "no longer in the spool; it is made again from the files"
+
+
+def _packing(archive: Json) -> str:
+    """Return how it was packed, and why so in the words that were recorded when it was made."""
+    if archive["packing"] == Packing.FILE:
+        return "none: sent as the file that it is"
+    return archive["why"] or (f"level {archive['level']}" if archive["level"] is not None else "")
+
+
+def _ratio(archive: Json, dataset: Json) -> str:
+    if archive["packing"] == Packing.FILE or not dataset["bytes"]:
+        return ""
+    return f", {100 * archive['bytes'] / dataset['bytes']:.1f} % of the files' {show_size(dataset['bytes'])}"
 
 
 def _pairs(pairs: Iterable[tuple[str, Any]]) -> list[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,16 @@ PreviewOption = Annotated[
     ),
 ]
 REFRESH_S = 1.0
-EMPTY: dict[str, Any] = {"datasets": [], "sources": [], "destinations": [], "transfers": []}
+SPARED = 4.0
+"""``--watch`` rests this many times as long as a look took."""
+EMPTY: dict[str, Any] = {
+    "datasets": [],
+    "sources": [],
+    "destinations": [],
+    "transfers": [],
+    "disks": [],
+    "backlog": [],
+}
 
 
 def status(
@@ -67,25 +77,37 @@ def status(
 
 def _picture(config: Config, everything: bool) -> Picture:
     from depositd.cli.status_text import Picture
+    from depositd.engine.outlook import outlook
     from depositd.service.lock import running_pid
 
+    now = datetime.now(UTC)
     with journals.reading(config) as journal:
-        view = journal.view.status() if journal else EMPTY
-    return Picture(view, datetime.now(UTC), running_pid(config.state_dir), everything)
+        view = {**journal.view.status(), **outlook(config, journal, now).json()} if journal else EMPTY
+    return Picture(view, now, running_pid(config.state_dir), everything)
 
 
 def _watch(config: Config, everything: bool) -> None:
     from rich.console import Group
     from rich.live import Live
 
+    from depositd.cli.paces import Paces
     from depositd.cli.status_text import status_lines
 
-    def shown() -> Group:
-        return Group(*(renderable(line) for line in status_lines(_picture(config, everything))))
+    paces = Paces()
 
+    def shown() -> Group:
+        picture = _picture(config, everything)
+        with journals.reading(config) as journal:
+            transfers = paces.look(journal.surroundings.transfers() if journal else (), picture.now)
+        view = {**picture.view, "transfers": transfers}
+        return Group(*(renderable(line) for line in status_lines(replace(picture, view=view))))
+
+    began_s = time.monotonic()
     with Live(shown(), screen=True, auto_refresh=False) as live:
         while True:
-            time.sleep(REFRESH_S)
+            # a look at 10,000 datasets takes a while: whoever watches must not take a core from the daemon
+            time.sleep(max(REFRESH_S, SPARED * (time.monotonic() - began_s)))
+            began_s = time.monotonic()
             live.update(shown(), refresh=True)
 
 
@@ -94,8 +116,15 @@ def show(
     config: ConfigOption = None,
     json: JsonOption = False,
     preview: PreviewOption = None,
+    manifest: Annotated[
+        bool, typer.Option("--manifest", help="Only what is in its archive, in the form that sha256sum -c reads.")
+    ] = False,
+    at_source: Annotated[
+        bool, typer.Option("--at-source", help="With --manifest: the paths of the source's files, not the archive's.")
+    ] = False,
 ) -> None:
     """Show one dataset's facts, its deliveries and its whole history."""
+    from depositd.cli.manifest import say_manifest
     from depositd.cli.previews import STDOUT, write_preview
     from depositd.cli.show_text import show_lines
 
@@ -103,11 +132,18 @@ def show(
         raise typer.BadParameter(
             "--json is one document on stdout, and a picture cannot join it", param_hint="--preview"
         )
+    if manifest and preview is not None:
+        raise typer.BadParameter("the manifest is shown alone (one of both)", param_hint="--preview")
+    if at_source and not manifest:
+        raise typer.BadParameter("the paths are those of a manifest (--manifest --at-source)", param_hint="--at-source")
     settings = load(config)
     with journals.reading(settings) as journal:
         shown = journal.view.show(dataset) if journal else None
         if shown is None or journal is None:
             raise DepositdError(f"there is no dataset {dataset}", hint="depositd status lists them with their numbers")
+        if manifest:
+            say_manifest(journal, shown, json=json, at_source=at_source)
+            return
         written = write_preview(settings, journal, dataset, preview) if preview is not None else None
     if written == STDOUT:
         return

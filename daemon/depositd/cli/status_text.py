@@ -76,7 +76,7 @@ def status_lines(picture: Picture) -> list[Line]:
     sections: dict[Section, list[Json]] = {section: [] for section in Section}
     for dataset in picture.view["datasets"]:
         sections[section_of(dataset)].append(dataset)
-    lines = [_summary(picture, sections), _daemon_line(picture)]
+    lines = [_summary(picture, sections), _daemon_line(picture), *_disk_lines(picture)]
     # what a daemon that is no more was doing is no progress
     moving = picture.view["transfers"] if picture.pid is not None else ()
     transfers = {transfer["subject"]: transfer for transfer in moving}
@@ -85,7 +85,7 @@ def status_lines(picture: Picture) -> list[Line]:
         if datasets:
             lines += [line(), line((_heading(section, datasets), "bold"))]
             lines += _section_lines(picture, section, datasets, transfers, columns)
-    return lines + _destination_lines(picture) + _source_lines(picture)
+    return lines + _backlog_lines(picture) + _destination_lines(picture) + _source_lines(picture)
 
 
 def _summary(picture: Picture, sections: Mapping[Section, Sequence[Json]]) -> Line:
@@ -111,6 +111,9 @@ def _troubles(picture: Picture) -> list[str]:
     paused = len(picture.view["destinations"])
     lost = sum(1 for source in picture.view["sources"] if source["state"] == "unavailable")
     found = []
+    filling = len(_filling_disks(picture))
+    if filling:
+        found.append(f"{show_count(filling, 'disk')} filling up")
     if paused:
         found.append(f"{show_count(paused, 'destination')} paused")
     if lost:
@@ -252,6 +255,31 @@ def _open_lines(picture: Picture, dataset: Json, transfers: Mapping[str, Json], 
         stopped = delivery["destination"] in paused
         lines += delivery_lines(delivery, picture.now, indent=deeper, width=width, transfer=transfer, paused=stopped)
     return lines
+
+
+def _filling_disks(picture: Picture) -> list[Json]:
+    """Return the disks of which there is something to be said; a daemon that is no more does not fill them."""
+    return [disk for disk in picture.view.get("disks", ()) if disk["sentence"]] if picture.pid is not None else []
+
+
+def _disk_lines(picture: Picture) -> list[Line]:
+    filling = _filling_disks(picture)
+    if not filling:
+        return []
+    lines = [line(), line(("DISKS", "bold"))]
+    for disk in filling:
+        style = "yellow" if disk["level"] == "warning" else "bold red"
+        lines.append(line((printable(disk["sentence"]), style), indent=2))
+        lines.append(line((f"→ {printable(disk['hint'])}", "bold"), indent=6))
+    return lines
+
+
+def _backlog_lines(picture: Picture) -> list[Line]:
+    """Return what waits for long, and until when; what will soon be done is no backlog."""
+    notable = [one for one in picture.view.get("backlog", ()) if one["notable"]] if picture.pid is not None else []
+    if not notable:
+        return []
+    return [line(), line(("BACKLOG", "bold")), *(line(printable(one["sentence"]), indent=2) for one in notable)]
 
 
 def _destination_lines(picture: Picture) -> list[Line]:

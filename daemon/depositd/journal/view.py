@@ -6,15 +6,21 @@ import json
 import os
 import sqlite3
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from depositd.journal.database import Database
+from depositd.journal.manifests import ARCHIVE_COLUMNS, archive_json, manifest_json
 from depositd.journal.records import time_of
 from depositd.model import HoldKind
 from depositd.units import utc_text
 
 Json = dict[str, Any]
+
+_NEXT_DATASET = "SELECT id FROM datasets WHERE id > ? ORDER BY id LIMIT 1"
+# 'archive' sorts before 'file': where a dataset has both, the archive proper comes first
+_MANIFESTS = "SELECT * FROM archives WHERE dataset_id = ? ORDER BY packing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +111,41 @@ class View:
             ).fetchall()
         return [_happening(row) for row in rows]
 
-    def everything(self) -> list[Json]:
-        """Return every dataset of every generation with its history, for ``journal export``."""
+    def manifest(self, dataset_id: int) -> Json | None:
+        """Return a dataset's archive with its members, also where it left the spool; None where there is none.
+
+        Of a dataset that was packed in two ways it is the archive proper.
+        """
         with self._database.reading() as connection:
-            ids = [row["id"] for row in connection.execute("SELECT id FROM datasets ORDER BY id")]
-        return [shown for dataset_id in ids if (shown := self.show(dataset_id)) is not None]
+            row = connection.execute(_MANIFESTS + " LIMIT 1", (dataset_id,)).fetchone()
+        return None if row is None else manifest_json(row)
+
+    def everything(self) -> Iterator[Json]:
+        """Give every dataset of every generation, with its history and each of its archives, for ``journal export``.
+
+        One dataset is in memory at a time, and each is read by itself: whoever takes his time over the lines does not
+        keep the daemon from folding its write-ahead log into the journal.
+        """
+        last = 0
+        while True:
+            with self._database.reading() as connection:
+                row = connection.execute(_NEXT_DATASET, (last,)).fetchone()
+                if row is None:
+                    return
+                last = row["id"]
+                shown = self.show(last)
+                archives = [manifest_json(one) for one in connection.execute(_MANIFESTS, (last,))]
+            assert shown is not None, "it is read in the same state of the journal"
+            yield {**shown, "archives": archives}
 
 
 def _datasets(
     connection: sqlite3.Connection, rows: list[sqlite3.Row], where: str, values: tuple[Any, ...]
 ) -> list[Json]:
     archives: dict[int, sqlite3.Row] = {}
-    columns = "dataset_id, packing, path, name, bytes, md5, inner_md5, sha256"
     # 'archive' sorts before 'file': where a dataset has both, the archive proper is the one that is shown
     for row in connection.execute(
-        f"SELECT {columns} FROM archives WHERE {where} ORDER BY packing DESC",  # noqa: S608 - constants of this module
+        f"SELECT {ARCHIVE_COLUMNS} FROM archives WHERE {where} ORDER BY packing DESC",  # noqa: S608 - constants of ours
         values,
     ):
         archives[row["dataset_id"]] = row
@@ -169,16 +195,7 @@ def _dataset(row: sqlite3.Row, archive: sqlite3.Row | None, deliveries: list[Jso
         }
         if row["pack_error"]
         else None,
-        "archive": None
-        if archive is None
-        else {
-            "path": os.fsdecode(archive["path"]) if archive["path"] is not None else None,
-            "name": os.fsdecode(archive["name"]),
-            "bytes": archive["bytes"],
-            "md5": archive["md5"],
-            "inner_md5": archive["inner_md5"],
-            "sha256": archive["sha256"],
-        },
+        "archive": None if archive is None else archive_json(archive),
         "deliveries": deliveries,
     }
 
