@@ -19,6 +19,7 @@ from depositd.config import Rule, parse_config
 from depositd.journal import FILE_NAME
 
 DESTINATION = "vault"
+SERVER = "irrmc"
 READY_WITHIN_S = 300.0
 _STOPS_WITHIN_S = 30.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -57,11 +58,25 @@ class Daemon:
 
 def write_config(directory: Path, watch: Sequence[Path], **rule: Any) -> Path:
     """Write a config whose one rule watches some directories; nothing of what it finds is archived."""
-    config = directory / "depositd.yaml"
-    config.write_text(json.dumps(_config(directory, list(map(str, watch)), rule)))
-    for name in ("state", DESTINATION):
-        (directory / name).mkdir()
-    return config
+    (directory / DESTINATION).mkdir()
+    return _written(directory, _config(directory, list(map(str, watch)), rule))
+
+
+def write_uploading_config(directory: Path, watch: Path, url: str, **rule: Any) -> Path:
+    """Write a config whose one rule sends all that it finds to a server, without asking anybody."""
+    token = directory / "token"
+    token.touch(0o600)
+    token.write_text("bench")
+    server = {"type": "proteindiffraction", "url": url, "token": {"file": str(token)}}
+    config = _config(directory, [str(watch)], {"deliver": [{"to": SERVER, "approve": "auto"}], **rule})
+    return _written(directory, {**config, "spool": {"min_free": "1MB"}, "destinations": {SERVER: server}})
+
+
+def _written(directory: Path, config: Mapping[str, Any]) -> Path:
+    file = directory / "depositd.yaml"
+    file.write_text(json.dumps(config))
+    (directory / "state").mkdir()
+    return file
 
 
 def parsed_rule(watch: str, **rule: Any) -> Rule:

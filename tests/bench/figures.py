@@ -49,5 +49,5 @@ class Figure:
 def _shown(value: float, unit: str) -> str:
     if unit == "B":
         return show_size(value)
-    digits = 0 if value == int(value) or value >= 100 else 1 if value >= 10 else 2
+    digits = 0 if value == int(value) or value >= 100 else 1 if value >= 10 else 2 if value >= 0.095 else 3
     return f"{value:,.{digits}f} {unit}"

@@ -1,44 +1,38 @@
-"""The results as text, markdown and JSON."""
+"""The results as text, markdown and JSON, and the README's tables, which are made of the JSON that is committed."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import reduce
+from operator import add
 from typing import Any
 
 from bench.figures import Figure
-from bench.measuring import Contest, Standing
-from bench.memory import Peak
+from bench.measuring import Contest, Run, Standing
 from depositd.units import show_size
 
-MOST_MEMORY_BYTES = 200_000_000
+README_BEGINS, README_ENDS = "<!-- bench -->\n", "<!-- end -->"
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that one run of the benchmark found."""
+    """What one part of the benchmark found, or several."""
 
     contests: tuple[Contest, ...] = ()
-    peaks: tuple[Peak, ...] = ()
     figures: tuple[Figure, ...] = ()
 
     def __add__(self, other: Results) -> Results:
         """Return what both found."""
-        contests, peaks = self.contests + other.contests, self.peaks + other.peaks
-        return Results(contests, peaks, self.figures + other.figures)
+        return Results(self.contests + other.contests, self.figures + other.figures)
 
     @property
     def missed(self) -> tuple[Figure, ...]:
         """The figures that are not what they should be."""
         return tuple(figure for figure in self.figures if figure.is_reached is False)
-
-    @property
-    def memory_is_kept(self) -> bool:
-        """True where no peak is above what is promised."""
-        return all(peak.peak_bytes <= MOST_MEMORY_BYTES for peak in self.peaks)
 
 
 def machine() -> dict[str, Any]:
@@ -51,8 +45,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def as_json(results: Results) -> dict[str, Any]:
-    """Return everything, each run included."""
+def as_json(parts: Mapping[str, Results]) -> dict[str, Any]:
+    """Return all that each part found, each run included, with the machine that it ran on."""
+    return {name: {"machine": machine(), **_part_as_json(results)} for name, results in parts.items()}
+
+
+def _part_as_json(results: Results) -> dict[str, Any]:
     contests = []
     for contest in results.contests:
         found = asdict(contest)
@@ -60,12 +58,36 @@ def as_json(results: Results) -> dict[str, Any]:
             shown["depositd_times_as_fast"] = contest.ratio(standing)
         contests.append(found)
     figures = [{**asdict(figure), "is_reached": figure.is_reached} for figure in results.figures]
-    peaks = [asdict(peak) for peak in results.peaks]
-    return {"machine": machine(), "contests": contests, "memory": peaks, "figures": figures}
+    return {"contests": contests, "figures": figures}
 
 
-def as_text(results: Results) -> str:
+def from_json(found: Mapping[str, Any]) -> dict[str, Results]:
+    """Return what *as_json* was given."""
+    return {
+        name: Results(
+            tuple(map(_contest, part["contests"])), tuple(Figure(**_known(Figure, one)) for one in part["figures"])
+        )
+        for name, part in found.items()
+    }
+
+
+def _contest(found: Mapping[str, Any]) -> Contest:
+    standings = tuple(
+        Standing(**{**_known(Standing, one), "runs": tuple(Run(**run) for run in one["runs"])})
+        for one in found["standings"]
+    )
+    rest = {"notes": tuple(found["notes"]), "load_average": tuple(found["load_average"])}
+    return Contest(**{**_known(Contest, found), "standings": standings, **rest})
+
+
+def _known(kind: type[Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what was only worked out for the reader."""
+    return {field.name: found[field.name] for field in fields(kind)}
+
+
+def as_text(parts: Mapping[str, Results]) -> str:
     """Return tables for a terminal."""
+    results = _together(parts)
     about = machine()
     load = about["load_average"][0]
     lines = [f"{about['system']}, {about['processors']} processors, Python {about['python']}, load average {load}"]
@@ -74,9 +96,6 @@ def as_text(results: Results) -> str:
         lines += ["", f"{contest.title}: {_amount(contest)}, load average {loads}"]
         lines += _columns([_HEAD, *(_row(contest, standing) for standing in contest.standings)])
         lines += [f"  {note}" for note in contest.notes]
-    if results.peaks:
-        lines += ["", f"peak memory (at most {show_size(MOST_MEMORY_BYTES)})"]
-        lines += _columns([_PEAK_HEAD, *(_peak_row(peak) for peak in results.peaks)])
     if results.figures:
         lines += ["", "what was promised"]
         lines += _columns([_FIGURE_HEAD, *map(_figure_row, results.figures)])
@@ -84,15 +103,29 @@ def as_text(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_markdown(results: Results) -> str:
-    """Return tables for a README: one of contests and memory, one of what was promised, as far as there is any."""
+def as_markdown(parts: Mapping[str, Results]) -> str:
+    """Return tables for a README: one of what was promised, one of the contests, as far as there is any."""
+    results = _together(parts)
     tables = []
-    if results.contests or results.peaks:
-        tables.append(_contests_table(results))
     if results.figures:
         head = ["| what | measured | target | |", "|---|---:|---:|---|"]
         tables.append([*head, *(f"| {' | '.join(_figure_row(figure))} |" for figure in results.figures)])
+    if results.contests:
+        tables.append(_contests_table(results))
     return "\n\n".join("\n".join(lines) for lines in tables) + "\n"
+
+
+def in_readme(readme: str, parts: Mapping[str, Results]) -> str:
+    """Return a README with its tables made anew; raises ValueError where it has no place for them."""
+    before, begins, rest = readme.partition(README_BEGINS)
+    _, ends, after = rest.partition(README_ENDS)
+    if not ends:
+        raise ValueError(f"the README has no {README_BEGINS.strip()} and {README_ENDS} around its tables")
+    return before + begins + as_markdown(parts) + ends + after
+
+
+def _together(parts: Mapping[str, Results]) -> Results:
+    return reduce(add, parts.values(), Results())
 
 
 def _contests_table(results: Results) -> list[str]:
@@ -100,17 +133,11 @@ def _contests_table(results: Results) -> list[str]:
     for contest in results.contests:
         for standing in contest.standings:
             name, speed, ratio, *_, size = _row(contest, standing)
-            shown = name if name in ("depositd", "the same by hand") else f"`{name}`"
-            lines.append(f"| {contest.title}, {_amount(contest)} | {shown} | {speed} | {ratio} | {size} |")
-    lines += [
-        f"| peak memory, {peak.title} of {show_size(peak.amount_bytes)} | depositd | {show_size(peak.peak_bytes)} | | |"
-        for peak in results.peaks
-    ]
+            lines.append(f"| {contest.title}, {_amount(contest)} | {name} | {speed} | {ratio} | {size} |")
     return lines
 
 
 _HEAD = ("", "speed", "depositd is", "median", "fastest", "slowest", "processors", "result")
-_PEAK_HEAD = ("", "amount", "peak", "before", "time")
 _FIGURE_HEAD = ("", "measured", "target", "")
 
 
@@ -127,11 +154,6 @@ def _row(contest: Contest, standing: Standing) -> tuple[str, ...]:
         f"{standing.cpu_s / standing.wall_s:.1f}",
         result,
     )
-
-
-def _peak_row(peak: Peak) -> tuple[str, ...]:
-    sizes = (peak.amount_bytes, peak.peak_bytes, peak.before_bytes)
-    return (peak.title, *(show_size(size) for size in sizes), f"{peak.wall_s:.1f} s")
 
 
 def _figure_row(figure: Figure) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def _measure(kind: str, tree: Path, files: int, shape: str, rounds: int) -> Resu
     if kind != UNCHANGED:
         most_bytes = max(above_idle_bytes)
         figures.append(Figure(f"{title}, memory above idle", most_bytes, "B", most=MOST_ABOVE_IDLE_BYTES))
-    return Results((contest,), (), tuple(figures))
+    return Results((contest,), tuple(figures))
 
 
 def _ratio(title: str, contest: Contest, most: float | None) -> Figure:

@@ -1,4 +1,5 @@
 import numpy as np
+import zstandard
 
 from depositd.simulate import images
 
@@ -27,6 +28,31 @@ def test_rows_between_modules_are_marked():
     assert (image[195:212] == images.GAP).mean() > 0.99
     assert (image[0:195] == images.GAP).sum() == 0
     assert (image == images.DEAD).sum() == 10
+
+
+def test_an_eiger_4m_has_four_by_two_modules_and_no_gap_at_its_edges():
+    marked = images.frame(1, shape=(2162, 2068), tiling=images.EIGER) == images.GAP
+    assert marked.all(axis=1).nonzero()[0].tolist() == [*range(512, 550), *range(1062, 1100), *range(1612, 1650)]
+    assert marked.all(axis=0).nonzero()[0].tolist() == [*range(1028, 1040)]
+
+
+def test_a_longer_exposure_has_more_counts():
+    once, twice = (images.frame(1, shape=SHAPE, exposure=exposure).clip(0).mean() for exposure in (1.0, 2.0))
+    assert 1.9 < twice / once < 2.1
+
+
+def test_spots_stand_out_while_they_are_in_reflection():
+    bright = [images.frame(number, shape=SHAPE)[:200] > 60 for number in (1, 2, 9)]  # the background there: 15 at most
+    assert all(10 < spots.sum() < 1000 for spots in bright)
+    assert (bright[0] & bright[1]).any()
+    assert not (bright[0] & bright[2]).any()
+
+
+def test_no_picture_is_a_shifted_copy_of_the_one_before():
+    """What repeats at a distance would compress as no detector's frames do."""
+    first, second = (images.frame(number, shape=SHAPE).astype("<i4").tobytes() for number in (1, 2))
+    alone, together = (len(zstandard.ZstdCompressor(level=9).compress(data)) for data in (second, first + second))
+    assert together - len(zstandard.ZstdCompressor(level=9).compress(first)) > 0.97 * alone
 
 
 def test_integrated_counts_have_no_negative_and_a_pedestal():

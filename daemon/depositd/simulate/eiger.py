@@ -25,8 +25,9 @@ _PIXEL_M = 75e-6
 class EigerWriter:
     """Writes one series image by image; a data file is closed as soon as the next one begins.
 
-    ``images`` is per trigger: ``images * ntrigger`` in all.  ``place`` turns a file name into the path to
-    write to (default: in ``directory``, refusing what is there); ``finished`` hears of each file that was closed.
+    ``images`` is per trigger: ``images * ntrigger`` in all.  ``exposure`` multiplies the counts.  ``place`` turns
+    a file name into the path to write to (default: in ``directory``, refusing what is there); ``finished`` hears of
+    each file that was closed.
     """
 
     DATA_PATH = "entry/data/data"
@@ -47,6 +48,7 @@ class EigerWriter:
         wavelength_A: float = 0.9763,  # noqa: N803 - the unit's own spelling
         distance_m: float = 0.2,
         increment_deg: float = 0.1,
+        exposure: float = 1.0,
         place: Callable[[str], Path] | None = None,
         finished: Callable[[str], None] | None = None,
     ) -> None:
@@ -62,6 +64,7 @@ class EigerWriter:
         self.increment_deg = increment_deg
         self._directory = directory
         self._seed = seed
+        self._exposure = exposure
         self.place = place or self._refuse_existing
         self._finished = finished
         self._compression = _compression()
@@ -106,9 +109,13 @@ class EigerWriter:
             self._open(number, image)
         data = self._file[self.DATA_PATH]
         data.resize(data.shape[0] + 1, axis=0)
-        counts = pictures.frame(image, shape=self.shape, seed=self._seed)
-        # unsigned pixels: what Pilatus marks with negative numbers is the largest number here
-        data[-1] = np.where(counts < 0, _GAP, counts.astype(np.uint32))
+        counts = pictures.frame(
+            image, shape=self.shape, seed=self._seed, tiling=pictures.EIGER, exposure=self._exposure
+        )
+        pixels = counts.view(np.uint32)
+        # unsigned: what Pilatus marks with negative numbers is the largest number here
+        pixels[counts < 0] = _GAP
+        data[-1] = pixels
         if corrupt:
             packed_bytes = data.id.get_chunk_info_by_coord((data.shape[0] - 1, 0, 0)).size
             data.id.write_direct_chunk((data.shape[0] - 1, 0, 0), bytes(packed_bytes))
