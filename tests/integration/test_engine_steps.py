@@ -79,7 +79,6 @@ class Bench:
             progress=progress,
             clock=self.clock,
             chance=0.5,
-            workers=1,
             unforeseen=self.unforeseen.append,
         )
 

@@ -622,6 +622,9 @@ def test_the_view_is_the_contracts_json(journal):
         "md5": "b" * 32,
         "inner_md5": "c" * 32,
         "sha256": "a" * 64,
+        "packing": "archive",
+        "level": None,
+        "why": "",
     }
     assert shown["deliveries"][0]["error"] is None
     assert shown["deliveries"][1]["error"] == "two is paused: 401"
@@ -634,7 +637,7 @@ def test_the_view_is_the_contracts_json(journal):
     record(journal, frames(5), K.GROWING, "one")
     assert [one["generation"] for one in journal.view.status()["datasets"]] == [1, 2]
     assert journal.view.show(99) is None
-    assert len(journal.view.everything()) == 2
+    assert len(list(journal.view.everything())) == 2
 
 
 def test_a_pause_is_said_once_and_begins_when_it_began(journal):
@@ -779,7 +782,7 @@ def test_a_backup_is_a_journal_of_its_own(journal, tmp_path):
     record(journal, frames(), K.COMPLETE)
     journal.database.backup(tmp_path / "copy.db")
     copy = Journal(tmp_path / "copy.db")
-    assert copy.view.everything() == journal.view.everything()
+    assert list(copy.view.everything()) == list(journal.view.everything())
     copy.close()
     with pytest.raises(JournalError, match="exists already"):
         journal.database.backup(tmp_path / "copy.db")

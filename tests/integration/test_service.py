@@ -12,6 +12,7 @@ import pytest
 from engine_support import NOW, archived, config_of, frames
 from format_files import cbf_bytes
 
+from depositd.engine.scheduling import Job
 from depositd.errors import ConfigError, LockedError, Unavailable
 from depositd.journal import Fact, Journal
 from depositd.model import DatasetState, DeliveryState
@@ -299,29 +300,29 @@ class Gate:
 def test_a_pool_runs_each_key_once_at_a_time_and_no_more_than_it_has_workers():
     pool = Pool("test", 2, lambda _name, error: pytest.fail(str(error)))
     one, two = Gate(), Gate()
-    assert pool.submit("one", one)
-    assert not pool.submit("one", one)
-    assert pool.submit("two", two)
-    assert not pool.submit("three", one)
-    assert pool.busy == 2
+    assert pool.submit(Job("one", one))
+    assert not pool.submit(Job("one", one))
+    assert pool.submit(Job("two", two))
+    assert not pool.submit(Job("three", one))
+    assert [job.key for job in pool.under_way] == ["one", "two"]
     for gate in (one, two):
         assert gate.began.wait(5)
         gate.may_end.set()
     assert pool.stop(5)
-    assert pool.busy == 0
+    assert pool.under_way == []
 
 
 def test_a_pool_that_is_resized_still_knows_what_is_under_way():
     pool = Pool("test", 1, lambda _name, error: pytest.fail(str(error)))
     first, second = Gate(), Gate()
-    assert pool.submit("one", first)
+    assert pool.submit(Job("one", first))
     assert first.began.wait(5)
     pool.resize(2)
-    assert not pool.submit("one", second)
-    assert pool.submit("two", second)
+    assert not pool.submit(Job("one", second))
+    assert pool.submit(Job("two", second))
     assert second.began.wait(5)
     pool.resize(1)
-    assert not pool.submit("three", second)
+    assert not pool.submit(Job("three", second))
     first.may_end.set()
     second.may_end.set()
     assert pool.stop(5)
@@ -335,8 +336,8 @@ def test_failing_work_ends_neither_its_thread_nor_the_next_work():
         raise ZeroDivisionError("a bug")
 
     done = threading.Event()
-    pool.submit("bad", fail)
-    pool.submit("good", done.set)
+    pool.submit(Job("bad", fail))
+    pool.submit(Job("good", done.set))
     assert done.wait(5)
     assert pool.stop(5)
     assert failed == [("test", "a bug")]

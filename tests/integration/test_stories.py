@@ -88,7 +88,6 @@ class Site:
             progress=lambda _done, _total: None,
             clock=self.clock,
             chance=0.5,
-            workers=1,
             unforeseen=lambda error: pytest.fail(str(error)),
         )
         (depot.archives[record.id],) = packed.archives

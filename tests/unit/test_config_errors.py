@@ -114,6 +114,8 @@ def test_the_base_of_these_tests_is_right():
         ("archive: {level: 0, compression: gzip}", "21:22: rules[0].archive.level: 0 is out of range for gzip (auto, or 1 to 9)"),
         ("archive: {level: 10, compression: bzip2}", "21:22: rules[0].archive.level: 10 is out of range for bzip2 (auto, or 1 to 9)"),
         ("archive: {level: 3, compression: none}", "21:22: rules[0].archive.level: compression none has no level (auto, or leave the key out)"),
+        ("archive: {follow: sometimes}", "21:23: rules[0].archive.follow: 'sometimes' is neither true nor false (true or false, without quotes)"),
+        ("archive: {folow: false}", "21:15: rules[0].archive.folow: unknown key (did you mean follow?)"),
         ("archive: {level: fast}", "21:22: rules[0].archive.level: 'fast' is not a level (auto, or a whole number)"),
         ("archive: {name: 'a/{name}'}", "21:21: rules[0].archive.name: 'a/{name}' contains a slash (a name without a directory, such as {name})"),
         ("archive: {name: '{name'}", "21:21: rules[0].archive.name: '{' stands alone in '{name' ({{ for the character itself)"),
@@ -385,7 +387,7 @@ def test_this_machine_through_a_proxy_elsewhere_is_not_spoken_to_in_the_clear():
         ("/var/lib/depositd", "var/lib", ["1:12: state_dir: 'var/lib' is not absolute (a path that begins with /)"]),
         ("state_dir:", "sweep_evry: 5s\nstate_dir:", ["1:1: sweep_evry: unknown key (did you mean sweep_every?)"]),
         ("state_dir:", "source_file: x\nstate_dir:", [("1:1: source_file: unknown key "
-            "(known: state_dir, spool, web, retry, sweep_every, thorough_every, destinations, rules, notify)")]),
+            "(known: state_dir, spool, web, retry, sweep_every, thorough_every, workers, order, destinations, rules, notify)")]),
         ("state_dir:", "web: on\nstate_dir:", ["1:6: web: 'on' says not where ({listen: 127.0.0.1:8471}, or off)"]),
         ("state_dir:", "web: {listen: 8471}\nstate_dir:", ["1:15: web.listen: '8471' is not a host and port (such as 127.0.0.1:8471)"]),
         ("state_dir:", "web: {listen: 'x:99999'}\nstate_dir:", ["1:15: web.listen: 'x:99999' is not a host and port (such as 127.0.0.1:8471)"]),
@@ -396,6 +398,13 @@ def test_this_machine_through_a_proxy_elsewhere_is_not_spoken_to_in_the_clear():
         ("state_dir:", "spool: {min_free: 9e9GiB}\nstate_dir:", [("1:19: spool.min_free: '9e9GiB' is not a size "
             "(a number with B, kB, MB, GB, KiB, MiB, GiB …, such as 20GiB)")]),
         ("state_dir:", "spool: {min_free: 99999999999TiB}\nstate_dir:", ["1:19: spool.min_free: '99999999999TiB' is more than there is (such as 20GiB)"]),
+        ("state_dir:", "spool: {quota: 500}\nstate_dir:", ["1:16: spool.quota: '500' has no unit (such as 500GiB)"]),
+        ("state_dir:", "spool: {quota: 0}\nstate_dir:", ["1:16: spool.quota: '0' leaves no room for any archive (such as 500GiB, or leave the key out)"]),
+        ("state_dir:", "workers: many\nstate_dir:", ["1:10: workers: 'many' is not a number of threads (auto, or a whole number)"]),
+        ("state_dir:", "workers: '4'\nstate_dir:", ["1:10: workers: '4' is not a number of threads (auto, or a whole number)"]),
+        ("state_dir:", "workers: 0\nstate_dir:", ["1:10: workers: 0 is out of range (auto, or 1 to 64)"]),
+        ("state_dir:", "workers: 65\nstate_dir:", ["1:10: workers: 65 is out of range (auto, or 1 to 64)"]),
+        ("state_dir:", "order: oldest\nstate_dir:", ["1:8: order: 'oldest' is not known here (oldest-first or newest-first)"]),
         ("state_dir:", "sweep_every: 0s\nstate_dir:", ["1:14: sweep_every: '0s' is out of range (0.1s to 3660d)"]),
         ("type: directory", "type: dir", ["14:11: destinations.vault.type: 'dir' is no type of destination (known: proteindiffraction, proteomicsqc, directory)"]),
         ("    type: directory\n", "", ["14:5: destinations.vault.type: is missing (proteindiffraction, proteomicsqc, directory)"]),
@@ -490,7 +499,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_file():
 def test_names_from_the_file_cannot_harm_a_terminal():
     found = problems(GOOD + '"\\e[31mred\\n": 1\n')
     assert found == [
-        "c.yaml:21:1: \\x1b[31mred\\n: unknown key (known: state_dir, spool, web, retry, sweep_every, thorough_every, destinations, rules, notify)"
+        "c.yaml:21:1: \\x1b[31mred\\n: unknown key (known: state_dir, spool, web, retry, sweep_every, thorough_every, workers, order, destinations, rules, notify)"
     ]
 
 

@@ -1,5 +1,6 @@
 """What a right config becomes."""
 
+import os
 import re
 from datetime import time
 from pathlib import Path
@@ -36,15 +37,17 @@ def small(**replacements: str) -> Config:
 def test_what_is_not_said_has_a_default():
     config = small()
     assert config.spool.path == Path("/var/lib/depositd/spool")
-    assert config.spool.min_free_bytes == 2**30
+    assert (config.spool.min_free_bytes, config.spool.quota_bytes) == (2**30, None)
     assert config.web is None
     assert config.retry == RetryPolicy(first_s=15.0, longest_s=3600.0)
     assert config.sweep_every_s == 60.0
+    assert (config.workers, config.order, config.newest_first) == (None, "oldest-first", False)
     assert config.source_file == Path("dir/c.yaml")
     rule = config.rules[0]
     assert (rule.settle_s, rule.expect_frames, rule.marker, rule.on_incomplete) == (30.0, None, None, "hold")
     assert (rule.include, rule.exclude, rule.keep_archive_s, rule.gentle) == ((), (), 7 * 86_400.0, None)
     assert (rule.archive.compression, rule.archive.level, rule.archive.name) == ("zstd", None, "{name}")
+    assert rule.archive.follow
     assert (rule.metadata.path, rule.metadata.sidecar, rule.metadata.set) == (None, "deposit.yaml", {})
     irrmc = config.destinations["irrmc"]
     assert irrmc.type == "proteindiffraction"
@@ -113,6 +116,32 @@ def test_web_with_nothing_said_listens_on_loopback():
 def test_a_spool_may_have_a_floor_alone():
     config = small(state_dir="spool: {min_free: 20GiB}")
     assert (config.spool.path, config.spool.min_free_bytes) == (Path("/var/lib/depositd/spool"), 20 * 2**30)
+
+
+def test_a_spool_may_have_a_quota():
+    assert small(state_dir="spool: {quota: 500GiB}").spool.quota_bytes == 500 * 2**30
+
+
+@pytest.mark.parametrize(("workers", "count"), [("1", 1), ("12", 12), ("64", 64)])
+def test_so_many_threads_compress(workers: str, count: int):
+    assert small(state_dir=f"workers: {workers}").worker_count == count
+
+
+def test_by_itself_it_takes_the_cores_that_there_are_and_not_more_than_eight():
+    config = small(state_dir="workers: auto")
+    assert config.workers is None
+    assert 1 <= config.worker_count <= 8
+    assert config.worker_count <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(("order", "newest_first"), [("oldest-first", False), ("newest-first", True)])
+def test_the_order_of_work(order: str, newest_first: bool):
+    assert small(state_dir=f"order: {order}").newest_first is newest_first
+
+
+def test_following_can_be_turned_off():
+    text = SMALL + "    archive: {follow: false}\n"
+    assert not parse_config(text, "c.yaml").rules[0].archive.follow
 
 
 def test_a_destination_has_the_retry_of_all_unless_it_has_its_own():

@@ -66,3 +66,20 @@ def test_what_is_not_a_window(text: str):
 
 def test_a_window_is_shown_as_it_is_written():
     assert str(NIGHT) == "20:00-06:00"
+
+
+@pytest.mark.parametrize(
+    ("window", "now", "work_h", "after_h"),
+    [
+        (NIGHT, datetime(2026, 11, 21, 21, 0, 0), 9, 9),
+        (NIGHT, datetime(2026, 11, 21, 21, 0, 0), 10, 24),
+        (NIGHT, datetime(2026, 11, 21, 2, 0, 0), 5, 19),
+        (NIGHT, datetime(2026, 11, 21, 19, 0, 0), 1, 2),
+        (NIGHT, datetime(2026, 11, 21, 19, 0, 0), 10, 11),
+        (NIGHT, datetime(2026, 11, 21, 19, 0, 0), 20, 35),
+        (NIGHT, datetime(2026, 11, 21, 19, 0, 0), 35, 1 + 3 * 24 + 5),
+        (DAY, datetime(2026, 11, 21, 17, 0, 0), 0.75, 16.25),
+    ],
+)
+def test_work_rests_while_the_window_is_closed(window: Window, now: datetime, work_h: float, after_h: float):
+    assert window.after_s(now, work_h * 3600) == after_h * 3600

@@ -6,8 +6,9 @@ those only where all keys are right by themselves, and a config is to be mended 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
@@ -19,6 +20,9 @@ from depositd.config.servers import AnyDestination
 from depositd.config.wording import quoted
 from depositd.retry import RetryPolicy
 
+MOST_AUTO_WORKERS = 8
+"""What ``workers: auto`` takes at most: a machine with more cores has other work to do, and disks are no faster."""
+
 
 class Config(Section):
     """The whole config, as checked; ``load_config`` and ``parse_config`` make it."""
@@ -29,6 +33,8 @@ class Config(Section):
     retry: Retry = RetryPolicy()
     sweep_every_s: v.Interval = Field(default=60.0, alias="sweep_every")
     thorough_every_s: v.Interval = Field(default=600.0, alias="thorough_every")
+    workers: v.Threads = None
+    order: Literal["oldest-first", "newest-first"] = "oldest-first"
     destinations: dict[v.Name, Annotated[AnyDestination, Field(discriminator="type")]]
     rules: Annotated[tuple[Rule, ...], BeforeValidator(v.filled_list(f"a list of rules, such as [{RULE_EXAMPLE}]"))]
 
@@ -47,6 +53,16 @@ class Config(Section):
     def source_file(self) -> Path:
         """The file that it was read from."""
         return self._source_file
+
+    @property
+    def worker_count(self) -> int:
+        """How many threads compress, for all archives together; ``auto`` is the cores that we may use, at most 8."""
+        return self.workers or min(_usable_cores(), MOST_AUTO_WORKERS)
+
+    @property
+    def newest_first(self) -> bool:
+        """Whether what ended last is archived and sent first."""
+        return self.order == "newest-first"
 
     def retry_for(self, destination: str) -> RetryPolicy:
         """Return the backoff of one destination."""
@@ -74,3 +90,8 @@ class Config(Section):
         if isinstance(value, dict) and not value:
             raise ValueError("is empty (at least one destination)")
         return value
+
+
+def _usable_cores() -> int:
+    # systemd's CPUAffinity= and containers leave us fewer than the machine has
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

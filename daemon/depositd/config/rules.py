@@ -92,11 +92,12 @@ class MetadataRules(Section):
 
 
 class ArchiveRules(Section):
-    """How a dataset is packed; ``level`` None leaves it to depositd."""
+    """How a dataset is packed; ``level`` None leaves it to depositd, ``follow`` lets it begin before the last frame."""
 
     compression: Literal["zstd", "gzip", "bzip2", "none", "zip"] = "zstd"
     level: int | None = None
     name: v.ArchiveName = "{name}"
+    follow: v.Switch = True
 
     @field_validator("level", mode="before")
     @classmethod

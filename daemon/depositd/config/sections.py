@@ -131,10 +131,11 @@ Metadata = dict[v.MetadataKey, v.MetadataTemplate]
 
 
 class Spool(Section):
-    """Where archives are built, and the free space that is left there in any case."""
+    """Where archives are built, the free space that is left there in any case, and the most that archives may take."""
 
     path: v.AbsolutePath
     min_free_bytes: v.Size = Field(default=_GIB, alias="min_free")
+    quota_bytes: v.Quota | None = Field(default=None, alias="quota")
 
 
 class Web(Section):

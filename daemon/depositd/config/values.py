@@ -35,6 +35,7 @@ _LONGEST_SHORT_CHARACTERS = 60
 _LONGEST_DURATION_S = 3660 * 86_400.0
 _LARGEST_BYTES = 2**63 - 1
 _LONGEST_COLUMN_CHARACTERS = 200
+_MOST_THREADS = 64
 
 
 def read_text(value: Any) -> str:
@@ -114,6 +115,19 @@ def whole_number(least: int, most: int) -> Callable[[Any], int]:
     return read
 
 
+def read_threads(value: Any) -> int | None:
+    """Return a number of threads, None for ``auto``."""
+    if value is None or value == "auto":
+        return None
+    try:
+        number = read_whole_number(value)
+    except ValueError:
+        raise ValueError(f"{quoted(read_text(value))} is not a number of threads (auto, or a whole number)") from None
+    if not 1 <= number <= _MOST_THREADS:
+        raise ValueError(f"{number} is out of range (auto, or 1 to {_MOST_THREADS})")
+    return number
+
+
 def duration(least_s: float = 0.0) -> Callable[[Any], float]:
     """Return a reader of durations, in seconds, that are at least ``least_s``."""
 
@@ -139,6 +153,14 @@ def read_size_bytes(value: Any) -> int:
     text = read_short_text(value)
     _refuse_bare_number(text, "GiB")
     return _bounded_bytes(parse_size_bytes, text, "20GiB")
+
+
+def read_quota_bytes(value: Any) -> int:
+    """Return the most bytes that something may take: not none at all."""
+    size_bytes = read_size_bytes(value)
+    if size_bytes <= 0:
+        raise ValueError("'0' leaves no room for any archive (such as 500GiB, or leave the key out)")
+    return size_bytes
 
 
 def read_rate_bytes_per_s(value: Any) -> int:
@@ -340,7 +362,9 @@ Parallel = Annotated[int, BeforeValidator(whole_number(1, 64))]
 FrameCount = Annotated[int, BeforeValidator(whole_number(1, 100_000_000))]
 Duration = Annotated[float, BeforeValidator(duration())]
 Interval = Annotated[float, BeforeValidator(duration(least_s=0.1))]
+Threads = Annotated[int | None, BeforeValidator(read_threads)]
 Size = Annotated[int, BeforeValidator(read_size_bytes)]
+Quota = Annotated[int, BeforeValidator(read_quota_bytes)]
 Rate = Annotated[int, BeforeValidator(read_rate_bytes_per_s)]
 AbsolutePath = Annotated[Path, BeforeValidator(read_absolute_path)]
 FileNameGlob = Annotated[str, BeforeValidator(read_file_name_glob)]

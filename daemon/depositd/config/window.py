@@ -39,6 +39,27 @@ class Window:
             opening += timedelta(days=1)
         return (opening - now).total_seconds()
 
+    def after_s(self, now_local: datetime, work_s: float) -> float:
+        """Return the seconds after which ``work_s`` seconds of work are done, if it rests while the window is closed.
+
+        The clock on the wall is counted, as by :meth:`opens_in_s`.
+        """
+        now = now_local.replace(tzinfo=None)
+        wait_s = self.opens_in_s(now)
+        begins = now + timedelta(seconds=wait_s)
+        closing = datetime.combine(begins.date(), self.closes)
+        if closing <= begins:
+            closing += timedelta(days=1)
+        first_s = (closing - begins).total_seconds()
+        if work_s <= first_s:
+            return wait_s + work_s
+        day_s = timedelta(days=1).total_seconds()
+        length_s = (datetime.combine(now, self.closes) - datetime.combine(now, self.opens)).total_seconds() % day_s
+        days, rest_s = divmod(work_s - first_s, length_s)
+        if rest_s == 0:  # done when a window closes, not when the next one opens
+            days, rest_s = days - 1, length_s
+        return wait_s + first_s + (days + 1) * day_s - length_s + rest_s
+
     def __str__(self) -> str:
         return f"{self.opens:%H:%M}-{self.closes:%H:%M}"
 

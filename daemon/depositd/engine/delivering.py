@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -33,6 +34,8 @@ VISIBLE_AFTER = timedelta(days=7)
 """How long a server may take at most until it shows what it was sent."""
 _NO_ATTEMPT = frozenset({DeliveryEvent.HOLD, DeliveryEvent.REMOVED})
 """What a step can make of a waiting delivery without having tried to send it."""
+_ARRIVED = frozenset({DeliveryEvent.UPLOADED, DeliveryEvent.SUBMITTED, DeliveryEvent.DELIVERED})
+"""What a step that sent something can make of it where the answer came."""
 LONGEST_PAUSE_S = 300.0
 """Asking a paused destination who we are costs nothing, and somebody may have mended the credentials."""
 
@@ -43,7 +46,7 @@ class Tools:
 
     ``progress`` is called with (done, total) bytes and may raise :class:`Interrupted`; ``chance`` in [0, 1) sets the
     jitter of a retry; ``unforeseen`` hears of errors that nobody thought of, ``paused`` of a destination that takes
-    nothing any more, once.
+    nothing any more, once.  ``monotonic`` measures how long a send takes.
     """
 
     progress: Callable[[int, int], None]
@@ -51,10 +54,14 @@ class Tools:
     chance: float
     unforeseen: Callable[[Exception], None]
     paused: Callable[[Pause], None]
+    monotonic: Callable[[], float] = time.monotonic
 
 
 class StepReport:
-    """What a destination tells while it works on one delivery; the last look before something is sent."""
+    """What a destination tells while it works on one delivery; the last look before something is sent.
+
+    ``began`` says that something was sent which must not be sent twice.
+    """
 
     def __init__(self, plan: Plan, journal: Journal, standing: Standing, archive: Archive, tools: Tools) -> None:
         self._journal = journal
@@ -63,7 +70,10 @@ class StepReport:
         self._names = plan.names_of(self._destination)
         self._archive = archive
         self._clock = tools.clock
-        self.progress = tools.progress
+        self._monotonic = tools.monotonic
+        self._tell = tools.progress
+        self._moving_since_s: float | None = None
+        self._is_all_sent = False
         self.began = False
         self._namesakes_at_first = self._namesakes()
 
@@ -74,6 +84,21 @@ class StepReport:
             if not self._journal.deliveries.begin_send(self._standing.delivery.id, noted, self._clock()):
                 raise Interrupted
         self.began = True
+        self._moving_since_s = self._monotonic()
+
+    def progress(self, done_bytes: int, total_bytes: int) -> None:
+        """Pass on how far the transfer is."""
+        if self._moving_since_s is None:
+            self._moving_since_s = self._monotonic()
+        self._is_all_sent = done_bytes >= total_bytes
+        self._tell(done_bytes, total_bytes)
+
+    def note_rate(self) -> None:
+        """Record how fast the archive was sent, its answer included, where this step sent all of it."""
+        if self._moving_since_s is not None and self._is_all_sent:
+            seconds = self._monotonic() - self._moving_since_s
+            name = self._destination.name
+            self._journal.rates.note("sent", name, self._archive.size_bytes, seconds, self._clock())
 
     def _noted_of_others(self) -> dict[str, int]:
         """Return what a destination that does not tell content apart must know of others; raises Interrupted."""
@@ -117,6 +142,7 @@ def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> D
     if record is None:
         return None
     now = tools.clock()
+    report = None
     fact = _without_sending(plan, journal, record, standing, now)
     if fact is None:
         archive = _archive(plan, journal, record, standing.delivery, now)
@@ -124,11 +150,14 @@ def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> D
             # a waiting delivery is due again once the dataset is archived again; another one asks for itself
             fact = Fact(DeliveryEvent.POSTPONE, retry_at=now + timedelta(seconds=plan.config.retry.first_s))
         else:
-            fact = _step(plan, journal, record, standing, archive, tools)
+            report = StepReport(plan, journal, standing, archive, tools)
+            fact = _step(plan, journal, record, standing, archive, report, tools)
     if standing.delivery.state is DeliveryState.UNCONFIRMED:
         fact = _still_unconfirmed(fact, standing)
     with journal.together():
         after = journal.deliveries.apply(standing.delivery.id, fact, tools.clock())
+        if report is not None and fact.event in _ARRIVED:
+            report.note_rate()
         if after.state is DeliveryState.DELIVERED:
             want(plan, journal, after.id, after.destination, record.rule, tools.clock())
     return after
@@ -163,14 +192,19 @@ def _still_unconfirmed(fact: Fact, standing: Standing) -> Fact:
 
 
 def _step(
-    plan: Plan, journal: Journal, record: DatasetRecord, standing: Standing, archive: Archive, tools: Tools
+    plan: Plan,
+    journal: Journal,
+    record: DatasetRecord,
+    standing: Standing,
+    archive: Archive,
+    report: StepReport,
+    tools: Tools,
 ) -> Fact:
     """Let the destination take its step and return what it made true; every error is a fact as well."""
     delivery = standing.delivery
     destination = plan.destinations[delivery.destination]
     policy = plan.config.retry_for(delivery.destination)
     values = resolved_metadata(plan, record, standing).values
-    report = StepReport(plan, journal, standing, archive, tools)
     try:
         outcome = _removed(destination, delivery, archive) or destination.step(delivery, archive, values, report)
         return fact_of_outcome(outcome, delivery, tools.clock())

@@ -64,11 +64,15 @@ MOST_WRITERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A sighting and when to look at the dataset again although nothing has told of a change."""
+    """A sighting and when to look at the dataset again although nothing has told of a change.
+
+    ``closed`` are the files of a growing dataset that can be archived already.
+    """
 
     identity: DatasetIdentity
     sighting: Sighting
     recheck_s: float | None
+    closed: tuple[FileStat, ...] = ()
 
 
 class _Settled(NamedTuple):
@@ -471,7 +475,9 @@ class Observer:
             header = form.metadata(dataset, group.probes)
             origin = origin_of(dataset, group.probes, header)
             sighting = sighting_of(self.root, group.rule, dataset, verdict, digest, header, sidecar, origin)
-            found.append(Judged(identity, sighting, verdict.recheck_s))
+            follows = verdict.kind is VerdictKind.GROWING and group.rule.archive.follow
+            closed = tuple(form.closed(dataset, group.probes)) if follows else ()
+            found.append(Judged(identity, sighting, verdict.recheck_s, closed))
         group.parts = parts
         return found
 

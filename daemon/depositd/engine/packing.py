@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from depositd import formats
-from depositd.archive import SUFFIXES, PackPlan, dataset_directory, pack
+from depositd.archive import SUFFIXES, Compression, PackPlan, PackTools, Workshop, dataset_directory, pack
 from depositd.config import MissingFieldError, render
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.planning import Plan, hold_waiting
@@ -48,30 +49,47 @@ def pack_dataset(
     progress: ProgressCallback,
     clock: Callable[[], datetime],
     chance: float,
-    workers: int,
+    workshop: Workshop | None = None,
+    say: Callable[[str], None] = lambda _sentence: None,
     unforeseen: Callable[[Exception], None],
+    timer: Callable[[], float] = time.monotonic,
 ) -> Packed:
     """Pack one dataset and record what became true; ``chance`` in [0, 1) sets the jitter of a retry.
 
     ``progress`` may raise Interrupted to stop: nothing is recorded then, and the step is taken again later.
-    ``unforeseen`` hears of errors that nobody thought of.
+    ``workshop`` is what archives made at the same time share, ``say`` hears of what was packed before,
+    ``unforeseen`` of errors that nobody thought of.
     """
     files = journal.datasets.files(record.id)
     special = next((file for file in files if file.kind is not FileKind.REGULAR), None)
     if special is not None:
         return _refused(journal, record, special, clock())
+    began_s = timer()
+    packed_before: list[str] = []
+
+    def gone_on(sentence: str) -> None:
+        packed_before.append(sentence)
+        say(sentence)
+
     # what was found corrupt and then released is sent as it is
     released = record.condemned == record.fingerprint
+    tools = PackTools(
+        progress=progress,
+        workshop=workshop,
+        upload_rate_bytes_per_s=upload_rate(plan, journal, record, clock()),
+        say=gone_on,
+        read_limit=plan.gentleness.limit_of(record.root),
+    )
+    if not released:
+        tools = replace(tools, content_check=formats.FORMATS[record.format].content_check)
     try:
         archives = tuple(
             pack(
-                pack_plan(plan, record, files, packing, workers),
+                pack_plan(plan, journal, record, files, packing),
                 dataset_directory(str(plan.config.spool.path), record.id),
-                content_check=None if released else formats.FORMATS[record.format].content_check,
-                progress=progress,
-                read_limit=plan.gentleness.limit_of(record.root),
+                tools,
             )
-            for packing in _packings(plan, journal, record)
+            for packing in wanted_packings(plan, journal, record)
         )
     except Interrupted:
         return Packed(why="depositd stops; it is archived after the next start")
@@ -87,6 +105,8 @@ def pack_dataset(
         return Packed(why=why, hint=hint)
     if not journal.datasets.archived(record.id, record.fingerprint, archives, clock()):
         return Packed(why="it changed while it was archived; the archive was thrown away")
+    if not packed_before:  # else it tells no rate
+        journal.rates.note("archived", "", record.size_bytes, timer() - began_s, clock())
     return Packed(archives)
 
 
@@ -140,9 +160,9 @@ def _unwatched(journal: Journal, record: DatasetRecord, why: str, now: datetime)
 
 
 def pack_plan(
-    plan: Plan, record: DatasetRecord, files: tuple[FileStat, ...], packing: Packing, workers: int
+    plan: Plan, journal: Journal, record: DatasetRecord, files: tuple[FileStat, ...], packing: Packing
 ) -> PackPlan:
-    """Return what to pack and under which name."""
+    """Return what to pack and under which name; what was packed once is packed again at the same level."""
     rules = plan.archive_rules(record.rule)
     fields = {**record.metadata, "name": record.name, "format": record.format, "rule": record.rule}
     try:
@@ -158,10 +178,26 @@ def pack_plan(
         file_name=files[0].name if packing is Packing.FILE else stem + SUFFIXES[rules.compression],
         packing=packing,
         compression=rules.compression,
-        level=rules.level,
-        workers=workers,
+        level=rules.level if rules.level is not None else _level_before(journal, record, packing, rules.compression),
         min_free_bytes=plan.config.spool.min_free_bytes,
+        part_name=str(packing),
+        keep_part=True,
     )
+
+
+def _level_before(journal: Journal, record: DatasetRecord, packing: Packing, compression: Compression) -> int | None:
+    """Return the level of an archive that was lost: built again, it should be the one that a server may know."""
+    archive = journal.datasets.archive(record.id, packing)
+    if archive is None or packing is not Packing.ARCHIVE or not archive.name.endswith(SUFFIXES[compression]):
+        return None
+    return archive.level
+
+
+def upload_rate(plan: Plan, journal: Journal, record: DatasetRecord, now: datetime) -> float | None:
+    """Return what the slowest way to a destination of the dataset gave lately, in bytes/s; None where nobody knows."""
+    destinations = {standing.delivery.destination for standing in journal.deliveries.of_dataset(record.id)}
+    known = (journal.rates.recent("sent", name, now) for name in destinations & plan.destinations.keys())
+    return min((rate for rate in known if rate is not None), default=None)
 
 
 def safe_file_name(text: str) -> str:
@@ -172,7 +208,7 @@ def safe_file_name(text: str) -> str:
     return name
 
 
-def _packings(plan: Plan, journal: Journal, record: DatasetRecord) -> list[Packing]:
+def wanted_packings(plan: Plan, journal: Journal, record: DatasetRecord) -> list[Packing]:
     """Return the packings that deliveries need, each once; those that nothing wants any more are left out."""
     wanted: dict[Packing, None] = {}
     for standing in journal.deliveries.of_dataset(record.id):

@@ -19,7 +19,7 @@ from depositd.engine.observing import LOOK_EVERY_S, Judged, Observer
 from depositd.engine.planning import Plan, after_overwriting, after_sighting, after_vanishing
 from depositd.engine.sidecars import NONE, Sidecar
 from depositd.journal import DatasetRecord, Journal, PlannedDelivery, Recorded, SourceStatus
-from depositd.model import DatasetState, Listing
+from depositd.model import DatasetState, FileStat, Listing
 from depositd.units import printable, show_count, show_duration
 from depositd.watch.events import ChangedDirectories, Watching, watch
 from depositd.watch.memory import Memory
@@ -71,7 +71,8 @@ class Hands:
     """What a watcher needs of the outside: clocks, how to start events, and whom to tell.
 
     ``moved`` is called all along, and may raise Interrupted to end the last turn.  ``recorded`` hears of every dataset
-    that changed its state or is new, ``said`` of sentences worth a log line.
+    that changed its state or is new, ``closed`` of the files of a growing dataset (its number in the journal) that can
+    be archived already, ``said`` of sentences worth a log line.
     """
 
     clock: Callable[[], datetime]
@@ -79,6 +80,7 @@ class Hands:
     moved: Callable[[], None]
     recorded: Callable[[Recorded], None]
     said: Callable[[str], None]
+    closed: Callable[[int, tuple[FileStat, ...]], None] = lambda _dataset_id, _files: None
     start_events: Callable[[str, str | None, ChangedDirectories], Watching] = watch
     file_system: Callable[[str], str | None] = file_system_of
 
@@ -119,6 +121,11 @@ class SourceWatcher:
         self._told: tuple[str, str | None] = ("", None)
         self._caught_up_s = float("-inf")
         self._load()
+
+    @property
+    def is_available(self) -> bool:
+        """Say whether the source was there at the last turn."""
+        return self._identity is not None and self._problem is None
 
     @property
     def is_gentle(self) -> bool:
@@ -325,6 +332,10 @@ class SourceWatcher:
             for recorded in self._record_together(found[first : first + TOGETHER], now_s):
                 self._hands.recorded(recorded)
             self._hands.moved()
+        for judged in found:
+            # a gentle source is spared while the instrument writes
+            if judged.closed and judged.identity in self._saved and not self.is_gentle:
+                self._hands.closed(self._saved[judged.identity].dataset_id, judged.closed)
         self._vanish([one for one in self._saved_in.get(directory, ()) if self._observer.is_gone(one)])
         due_s = self._observer.due_s(directory)
         if due_s is not None:

@@ -95,6 +95,26 @@ class Recorded:
     overwritten: DatasetRecord | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PackWait:
+    """Why a dataset's archiving does not begin yet: a sentence, and a hint of what can be done."""
+
+    dataset_id: int
+    why: str
+    hint: str
+
+
+_WANTED_COMPLETE = (
+    "datasets AS d WHERE d.state = 'complete'"
+    " AND EXISTS (SELECT 1 FROM deliveries WHERE dataset_id = d.id AND state IN ('waiting', 'held'))"
+)
+# what is held for months must not be looked through at every tick: the deliveries that wait lead to these
+_WANTED_INCOMPLETE = (
+    "(SELECT DISTINCT dataset_id FROM deliveries WHERE state = 'waiting' AND ready = 0) AS v"
+    " CROSS JOIN datasets AS d INDEXED BY datasets_incomplete ON d.id = v.dataset_id WHERE d.state = 'incomplete'"
+)
+_LARGEST_BYTES = 2**63 - 1
+"""The largest number that SQLite holds: a bound that leaves nothing out."""
 _ENDED_EVENTS = {VerdictKind.COMPLETE: DatasetEvent.COMPLETED}
 _CONDEMNED = Verdict(
     VerdictKind.CORRUPT,
@@ -257,28 +277,30 @@ class DatasetFacts:
             _judge(connection, dataset_id, Verdict(VerdictKind.CORRUPT, (why,)))
             connection.execute("UPDATE datasets SET condemned = fingerprint WHERE id = ?", (dataset_id,))
 
-    def packable(self, now: datetime, most: int = 100) -> list[DatasetRecord]:
-        """Return at most ``most`` ended datasets that some delivery still wants, oldest first, whose next try is due.
+    def packable(
+        self, now: datetime, most: int = 100, *, newest_first: bool = False, at_most_bytes: int | None = None
+    ) -> list[DatasetRecord]:
+        """Return at most ``most`` ended datasets that some delivery still wants and whose next try is due.
 
-        An incomplete dataset is wanted only by deliveries that nothing holds.
+        What ended first comes first, or what ended last.  An incomplete dataset is wanted only by deliveries that
+        nothing holds.  ``at_most_bytes`` leaves out what is larger.
         """
-        wanted = {
-            "complete": "EXISTS (SELECT 1 FROM deliveries WHERE dataset_id = d.id AND state IN ('waiting', 'held'))",
-            # what is held for months must not be looked through at every tick: the deliveries that wait lead to these
-            "incomplete": "d.id IN (SELECT dataset_id FROM deliveries WHERE state = 'waiting' AND ready = 0)",
+        way = "DESC" if newest_first else "ASC"
+        values = {
+            "now": time_text(now),
+            "most": most,
+            "at_most": _LARGEST_BYTES if at_most_bytes is None else at_most_bytes,
         }
         found: list[DatasetRecord] = []
         with self._database.reading() as connection:
-            for state, condition in wanted.items():
-                rows = connection.execute(
-                    f"""
-                    SELECT * FROM datasets AS d WHERE {"+" if state == "incomplete" else ""}d.state = :state
-                      AND d.current = 1 AND (d.next_pack_at IS NULL OR d.next_pack_at <= :now) AND {condition}
-                    ORDER BY d.completed_at, d.id LIMIT :most
-                    """,  # noqa: S608 - constants of this function
-                    {"state": state, "now": time_text(now), "most": most},
-                ).fetchall()
-                found += [dataset_of(row) for row in rows]
+            for those in (_WANTED_COMPLETE, _WANTED_INCOMPLETE):
+                query = (
+                    f"SELECT d.* FROM {those} AND d.current = 1 AND d.bytes <= :at_most"  # noqa: S608 - constants of this module
+                    " AND (d.next_pack_at IS NULL OR d.next_pack_at <= :now)"
+                    f" ORDER BY d.completed_at {way}, d.id {way} LIMIT :most"
+                )
+                found += map(dataset_of, connection.execute(query, values))
+        found.sort(key=lambda one: (one.completed_at or one.first_seen, one.id), reverse=newest_first)
         return found[:most]
 
     def archived(self, dataset_id: int, fingerprint: str, archives: Sequence[Archive], now: datetime) -> bool:
@@ -328,6 +350,32 @@ class DatasetFacts:
             )
             if row["pack_error"] != harmless(why):
                 history.append(connection, dataset_id, None, "archiving waits", why, now)
+
+    def pack_waits(self, waits: Iterable[PackWait], next_at: datetime, now: datetime) -> list[PackWait]:
+        """Record that archiving has not begun, why, and until when; return those of which it was not said before.
+
+        The numbers of a reason change from look to look: the history has it once for what stands before its colon.
+        """
+        new = []
+        with self._database.transaction() as connection:
+            for wait in waits:
+                row = _by_id(connection, wait.dataset_id)
+                connection.execute(
+                    "UPDATE datasets SET next_pack_at = ?, pack_error = ?, pack_hint = ? WHERE id = ?",
+                    (time_text(next_at), harmless(wait.why), harmless(wait.hint), wait.dataset_id),
+                )
+                if (row["pack_error"] or "").partition(":")[0] != wait.why.partition(":")[0]:
+                    history.append(connection, wait.dataset_id, None, "archiving waits", wait.why, now)
+                    new.append(wait)
+        return new
+
+    def pack_begins(self, dataset_id: int) -> None:
+        """Forget why archiving waited: it goes on."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE datasets SET next_pack_at = NULL, pack_error = NULL, pack_hint = NULL WHERE id = ?",
+                (dataset_id,),
+            )
 
     def archive_lost(self, dataset_id: int, why: str, now: datetime) -> None:
         """Record that the spool no longer holds what was archived: it is built again from the source."""

@@ -18,15 +18,20 @@ from depositd.states import DeliveryEvent
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A delivery with what decides whether it may go on: its approval, its consents and its dataset."""
+    """A delivery with what decides whether it may go on: its approval, its consents and its dataset with its size."""
 
     delivery: Delivery
     approve: str
     consents: frozenset[HoldKind]
     dataset_state: DatasetState
+    dataset_bytes: int = 0
 
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_ASKS = tuple(f"v.state = '{state}'" for state in ("unconfirmed", "uploaded", "submitted"))
+"""Deliveries that have left: their next step asks something, or sends a few words, and never the archive."""
+_SENDS = ("v.state = 'waiting' AND v.ready = 1",)
+"""Deliveries whose next step sends the archive; they need their dataset archived."""
 
 
 class DeliveryFacts:
@@ -45,42 +50,82 @@ class DeliveryFacts:
         return found[0] if found else None
 
     def due(self, now: datetime, destination: str | None = None, most: int = 1000) -> list[Standing]:
-        """Return deliveries (to one destination) whose next step can be taken now, those due longest first.
-
-        A delivery that waits needs its dataset archived; one that has left needs nothing but its time.
-        """
-        place = "" if destination is None else " AND v.destination = :destination"
-        time = "(v.next_attempt_at IS NULL OR v.next_attempt_at <= :now)"
+        """Return deliveries (to one destination) whose next step can be taken now, those due longest first."""
+        place = "" if destination is None else "v.destination = :destination AND "
         values = {"now": time_text(now), "destination": destination, "most": most}
-        found: list[Standing] = []
-        for states in ("v.state IN ('unconfirmed', 'uploaded', 'submitted')", "v.state = 'waiting' AND v.ready = 1"):
-            order = "ORDER BY v.next_attempt_at IS NOT NULL, v.next_attempt_at, v.id LIMIT :most"
-            found += self._select(f"WHERE {states}{place} AND {time} {order}", values)
-        found.sort(key=lambda one: (one.delivery.next_attempt_at or _LONG_AGO, one.delivery.id))
-        return found[:most]
+        return _longest_due(self._due((*_ASKS, *_SENDS), place, values), most)
 
-    def due_elsewhere(self, now: datetime, destinations: Collection[str]) -> list[Standing]:
+    def asks_due(self, now: datetime, destination: str, most: int) -> list[Standing]:
+        """Return deliveries to a destination that have left and whose next step is due, those due longest first."""
+        values = {"now": time_text(now), "destination": destination, "most": most}
+        return _longest_due(self._due(_ASKS, "v.destination = :destination AND ", values), most)
+
+    def sends_due(
+        self,
+        now: datetime,
+        destination: str,
+        most: int,
+        *,
+        newest_first: bool = False,
+        at_most_bytes: int | None = None,
+    ) -> list[Standing]:
+        """Return deliveries to a destination that can be sent now: the oldest, or newest, first; then what is retried.
+
+        Retries come by when they are due.  ``at_most_bytes`` leaves out those whose dataset is larger.
+        """
+        values = {"now": time_text(now), "destination": destination, "most": most, "at_most": at_most_bytes}
+        place = "v.destination = :destination AND "
+        if at_most_bytes is not None:
+            place += "d.bytes <= :at_most AND "
+        return self._due(_SENDS, place, values, newest_first=newest_first)[:most]
+
+    def due_elsewhere(self, now: datetime, destinations: Collection[str], most: int = 1000) -> list[Standing]:
         """Return due deliveries to destinations other than those given: the config has them no more."""
-        return [one for one in self.due(now) if one.delivery.destination not in destinations]
+        place = "v.destination NOT IN (SELECT value FROM json_each(:others)) AND "
+        values = {"now": time_text(now), "others": json_text(sorted(destinations)), "most": most}
+        return _longest_due(self._due((*_ASKS, *_SENDS), place, values), most)
+
+    def _due(
+        self, states: Sequence[str], place: str, values: Mapping[str, Any], *, newest_first: bool = False
+    ) -> list[Standing]:
+        """Return what is due of each state: the first ``most`` that were never put off, and of those that were.
+
+        Each question is answered by an index from its beginning on, so that what waits behind costs nothing.
+        """
+        way = "DESC" if newest_first else "ASC"
+        times = (
+            f"v.next_attempt_at IS NULL ORDER BY v.id {way}",
+            "v.next_attempt_at <= :now ORDER BY v.next_attempt_at, v.id",
+        )
+        questions = [f"WHERE {place}{state} AND {time} LIMIT :most" for state in states for time in times]
+        with self._database.reading():
+            return [one for question in questions for one in self._select(question, values)]
 
     def unfinished(self) -> list[Standing]:
         """Return every delivery that is not held and has not ended."""
         return self._select("WHERE v.state IN ('waiting', 'unconfirmed', 'uploaded', 'submitted') ORDER BY v.id", ())
 
-    def can_progress(self, paused: Collection[str], only: Collection[int] | None = None) -> bool:
+    def can_progress(
+        self, paused: Collection[str], only: Collection[int] | None = None, stuck: Collection[int] = ()
+    ) -> bool:
         """Say whether some delivery, save those to ``paused`` destinations, goes on by itself.
 
-        One that waits follows its dataset: that may still grow, which is not asked here, or be gone; or it waits behind
-        another one that is held.
+        One that waits follows its dataset: that may still grow, which is not asked here, or be gone, or be one of the
+        ``stuck`` ones, which are not archived without help; or it waits behind another one that is held.
         """
         query = (
             "SELECT 1 FROM deliveries AS v JOIN datasets AS d ON d.id = v.dataset_id"
             " WHERE v.state IN ('waiting', 'unconfirmed', 'uploaded', 'submitted')"
-            " AND (v.state <> 'waiting' OR (d.state NOT IN ('growing', 'gone') AND v.hold IS NULL))"
+            " AND (v.state <> 'waiting' OR (d.state NOT IN ('growing', 'gone') AND v.hold IS NULL"
+            " AND d.id NOT IN (SELECT value FROM json_each(:stuck))))"
             " AND v.destination NOT IN (SELECT value FROM json_each(:paused))"
             " AND (:only IS NULL OR v.id IN (SELECT value FROM json_each(:only))) LIMIT 1"
         )
-        values = {"paused": json_text(sorted(paused)), "only": None if only is None else json_text(sorted(only))}
+        values = {
+            "paused": json_text(sorted(paused)),
+            "only": None if only is None else json_text(sorted(only)),
+            "stuck": json_text(sorted(stuck)),
+        }
         with self._database.reading() as connection:
             return connection.execute(query, values).fetchone() is not None
 
@@ -270,10 +315,21 @@ class DeliveryFacts:
             return delivery_of(row_of(connection, delivery_id))
 
     def _select(self, where: str, values: Sequence[Any] | Mapping[str, Any]) -> list[Standing]:
-        query = f"SELECT v.*, d.state AS dataset_state FROM deliveries v JOIN datasets d ON d.id = v.dataset_id {where}"  # noqa: S608 - clauses of this module
+        columns = "v.*, d.state AS dataset_state, d.bytes AS dataset_bytes"
+        query = f"SELECT {columns} FROM deliveries v JOIN datasets d ON d.id = v.dataset_id {where}"  # noqa: S608 - clauses of this module
         with self._database.reading() as connection:
             rows = connection.execute(query, values).fetchall()
         return [
-            Standing(delivery_of(row), row["approve"], consents_of(row), DatasetState(row["dataset_state"]))
+            Standing(
+                delivery_of(row),
+                row["approve"],
+                consents_of(row),
+                DatasetState(row["dataset_state"]),
+                row["dataset_bytes"],
+            )
             for row in rows
         ]
+
+
+def _longest_due(found: list[Standing], most: int) -> list[Standing]:
+    return sorted(found, key=lambda one: (one.delivery.next_attempt_at or _LONG_AGO, one.delivery.id))[:most]

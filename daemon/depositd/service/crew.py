@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
+from depositd.archive import Followed, Workshop
 from depositd.destinations.base import Destination
 from depositd.engine.delivering import LONGEST_PAUSE_S, Tools, deliver, probe_paused
+from depositd.engine.following import follow_dataset
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.measuring import look
 from depositd.engine.packing import pack_dataset
 from depositd.engine.planning import Plan
+from depositd.engine.scheduling import HUGE_BYTES, Job, largest_startable, startable
 from depositd.errors import JournalError
 from depositd.journal import DatasetRecord, Journal, Pause, Progress, Standing
-from depositd.model import Delivery
+from depositd.model import Delivery, FileStat
 from depositd.service.clock import utc_now
+from depositd.service.following_line import FollowingLine
 from depositd.service.heartbeats import Heartbeats
+from depositd.service.packing_line import PackingLine
 from depositd.service.workers import Pool, say_failed
 from depositd.states import NEEDS_OPERATOR
 from depositd.systemd import get_logger
@@ -29,8 +33,8 @@ from depositd.units import printable, show_size
 
 PACKERS = 2
 """Datasets packed at once, so that a small one does not wait behind a huge one."""
-WORKERS = max((os.cpu_count() or 1) // PACKERS, 1)
-"""Compressing threads for each dataset: all archivers together use every core, and memory stays within bounds."""
+ASKERS = 1
+"""Workers of each destination beside those that send: a question never waits for an upload."""
 MOST_DUE = 1000
 LONGEST_PAUSE = timedelta(seconds=2 * LONGEST_PAUSE_S)
 PROGRESS_EVERY_S = 1.0
@@ -45,7 +49,7 @@ class Crew:
     """The pools of workers around one journal.
 
     ``stopping`` ends transfers that are under way, ``wake`` tells the loop that something became true, ``only``
-    restricts the work to some deliveries.
+    restricts the work to some deliveries, ``huge_bytes`` is from where on a dataset is huge.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Crew:
         stopping: threading.Event,
         wake: Callable[[], None],
         only: frozenset[int] | None = None,
+        huge_bytes: int = HUGE_BYTES,
     ) -> None:
         self._plan = plan
         self._journal = journal
@@ -64,41 +69,66 @@ class Crew:
         self._stopping = stopping
         self._wake = wake
         self._only = only
+        self._huge_bytes = huge_bytes
         self._random = random.Random()  # noqa: S311 - jitter
-        self._packers = Pool("archiver", PACKERS, say_failed)
+        self._workshop = Workshop(plan.config.worker_count)
+        self._packers = Pool("archiver", PACKERS, say_failed, wake)
+        self._followers = Pool("follower", 1, say_failed, wake)
+        self._following = FollowingLine(self._followers, self._follow, self._may_follow)
+        self._line = PackingLine(
+            journal,
+            self._packers,
+            self._pack,
+            most=self._most_due(PACKERS),
+            left_out=lambda dataset_id: self._following.is_at(dataset_id) or self._is_left_out(dataset_id),
+            huge_bytes=huge_bytes,
+        )
         self._deliverers: dict[str, Pool] = {}
         self.follow(plan)
 
     def follow(self, plan: Plan) -> None:
         """Work for another config from now on; what is under way ends as it began."""
         self._plan = plan
+        if plan.config.worker_count != self._workshop.workers:
+            # the threads of the one before end with the last archive that is made there
+            self._workshop = Workshop(plan.config.worker_count)
         for name, settings in plan.config.destinations.items():
             pool = self._deliverers.get(name)
+            workers = settings.parallel + ASKERS
             if pool is None:
-                self._deliverers[name] = Pool(f"deliverer {name}", settings.parallel, say_failed)
+                self._deliverers[name] = Pool(f"deliverer {name}", workers, say_failed, self._wake)
             else:
                 # the same pool goes on: another one would not know what is under way, and send it twice
-                pool.resize(settings.parallel)
+                pool.resize(workers)
 
     @property
     def busy(self) -> bool:
         """True while any work is under way."""
-        return any(pool.busy for pool in (self._packers, *self._deliverers.values()))
+        return any(pool.under_way for pool in self._pools)
+
+    @property
+    def _pools(self) -> tuple[Pool, ...]:
+        return (self._followers, self._packers, *self._deliverers.values())
+
+    def closed(self, dataset_id: int, files: tuple[FileStat, ...]) -> None:
+        """Take note of the files of a growing dataset that can be archived already; safe from other threads."""
+        self._following.closed(dataset_id, files)
+
+    @property
+    def too_large(self) -> frozenset[int]:
+        """The datasets that the spool can never hold as it is."""
+        return self._line.too_large
 
     def stop(self, deadline_s: float) -> None:
         """Wait for what is under way until a time on the monotonic clock."""
-        for pool in (self._packers, *self._deliverers.values()):
+        for pool in self._pools:
             pool.stop(max(deadline_s - time.monotonic(), 0.1))
 
     def dispatch(self, now: datetime) -> None:
         """Hand out what is due to workers who are free; what is due but has no worker costs nothing."""
-        journal = self._journal
-        most = MOST_DUE if self._only is not None else 2 * self._packers.workers
-        if self._packers.is_free:
-            for record in journal.datasets.packable(now, most):
-                if not self._is_left_out(record.id):
-                    self._packers.submit(record.id, partial(self._pack, record))
-        paused = journal.surroundings.pauses()
+        self._line.dispatch(self._plan, now)
+        self._following.dispatch()
+        paused = self._journal.surroundings.pauses()
         for name in self._plan.config.destinations:
             if name not in paused and self._deliverers[name].is_free:
                 self._dispatch_to(name, self._deliverers[name], now)
@@ -108,29 +138,71 @@ class Crew:
                 self.probe(pause)
 
     def _dispatch_to(self, name: str, pool: Pool, now: datetime) -> None:
+        """Hand out questions and archives: first one question, then what can be sent, and more questions where none is.
+
+        One pool for both, because a delivery that was sent is asked about next: its key is under way only once.
+        """
+        asks = self._asks(name, now)
+        if not any(job.asks for job in pool.under_way):
+            any(map(pool.submit, asks))  # the first that is not under way as something else
+        while sends := self._sends(name, pool, now):
+            if not all([pool.submit(job) for job in sends]):
+                break  # questions have the other places, or one of these is being asked about; there is a next time
+        for job in asks:
+            pool.submit(job)
+
+    def _asks(self, name: str, now: datetime) -> list[Job]:
+        """Return the questions that are due: first the one about results, for all that are awaited there."""
+        jobs = []
         known = self._plan.destinations.get(name)
         if self._only is None and known is not None and known.measures and self._journal.results.is_due(name, now):
-            # first, and one look at a time: a line of uploads must not keep it waiting, nor it the line
-            pool.submit(("results", name), partial(self._look_at_results, known))
-        most = MOST_DUE if self._only is not None else 2 * pool.workers
-        for standing in self._journal.deliveries.due(now, name, most):
-            if not self._is_left_out(standing.delivery.dataset_id):
-                pool.submit(("delivery", standing.delivery.id), partial(self._deliver, standing))
+            jobs.append(Job(("results", name), partial(self._look_at_results, known), asks=True))
+        due = self._journal.deliveries.asks_due(now, name, self._most_due(self._deliverers[name].workers))
+        return jobs + self._steps(due, asks=True)
+
+    def _sends(self, name: str, pool: Pool, now: datetime) -> list[Job]:
+        """Return what is sent now beside what is under way; none where every place is taken."""
+        places = self._plan.config.destinations[name].parallel
+        under_way = [job for job in pool.under_way if not job.asks]
+        largest = largest_startable(under_way, places, self._huge_bytes)
+        if largest is None:
+            return []
+        due = self._journal.deliveries.sends_due(
+            now,
+            name,
+            self._most_due(pool.workers),
+            newest_first=self._plan.config.newest_first,
+            at_most_bytes=largest,
+        )
+        return startable(self._steps(due), under_way, places, self._huge_bytes)
+
+    def _steps(self, due: Sequence[Standing], *, asks: bool = False) -> list[Job]:
+        """Return the next steps of those deliveries that are ours."""
+        return [
+            Job(("delivery", one.delivery.id), partial(self._deliver, one), one.dataset_bytes, asks)
+            for one in due
+            if not self._is_left_out(one.delivery.dataset_id)
+        ]
+
+    def _most_due(self, places: int) -> int:
+        """Return how many of those that wait are looked at: some are under way, or left out."""
+        return MOST_DUE if self._only is not None else 2 * places
 
     def dispatch_strays(self, now: datetime) -> None:
         """Let those say so whose destination the config has no more; nothing is sent."""
         for standing in self._journal.deliveries.due_elsewhere(now, self._plan.config.destinations):
-            self._packers.submit(("delivery", standing.delivery.id), partial(self._deliver, standing))
+            # what was begun before the destination left the config is known to its pool
+            pool = self._deliverers.get(standing.delivery.destination, self._packers)
+            pool.submit(Job(("delivery", standing.delivery.id), partial(self._deliver, standing), asks=True))
 
     def probe(self, pause: Pause) -> None:
         """Let a worker ask a paused destination whether it knows us again."""
         pool = self._deliverers.get(pause.destination, self._packers)
-        pool.submit(("probe", pause.destination), partial(self._probe, pause))
+        pool.submit(Job(("probe", pause.destination), partial(self._probe, pause), asks=True))
 
     def _probe(self, pause: Pause) -> None:
         if probe_paused(self._plan, self._journal, pause, utc_now(), self._random.random()):
             log.info("destination takes deliveries again", to=pause.destination)
-            self._wake()
 
     def _is_left_out(self, dataset_id: int) -> bool:
         only = self._only
@@ -148,7 +220,8 @@ class Crew:
                 progress=self._progress(subject, f"archiving {printable(record.name)}", PACK_BUDGET_S),
                 clock=utc_now,
                 chance=self._random.random(),
-                workers=WORKERS,
+                workshop=self._workshop,
+                say=partial(log.info, dataset=record.id, name=printable(record.name)),
                 unforeseen=partial(say_failed, "archiver"),
             )
         finally:
@@ -159,7 +232,22 @@ class Crew:
             log.info("archived", dataset=record.id, name=name, archive=sizes)
         if packed.why and packed.why != record.pack_error:  # each reason is said once
             log.warning("not archived", dataset=record.id, name=name, reason=packed.why, hint=packed.hint)
-        self._wake()
+
+    def _may_follow(self, dataset_id: int, size_bytes: int) -> bool:
+        """Say whether nobody packs a dataset now, and the spool has twice the room that it would take."""
+        if any(job.key == ("dataset", dataset_id) for job in self._packers.under_way):
+            return False
+        return self._line.left_bytes(self._plan) >= 2 * size_bytes
+
+    def _follow(self, dataset_id: int, files: tuple[FileStat, ...]) -> Followed | None:
+        subject = f"dataset {dataset_id}"
+        progress = self._progress(subject, "archiving while it grows", PACK_BUDGET_S)
+        try:
+            return follow_dataset(
+                self._plan, self._journal, dataset_id, files, progress=progress, now=utc_now(), workshop=self._workshop
+            )
+        finally:
+            self._transfer_ended(subject)
 
     def _deliver(self, standing: Standing) -> None:
         before = standing.delivery
@@ -176,7 +264,6 @@ class Crew:
             self._transfer_ended(subject)
         if after is not None:
             self._say(before, after)
-        self._wake()
 
     def _look_at_results(self, destination: Destination) -> None:
         subject = f"results of {destination.name}"
@@ -198,7 +285,6 @@ class Crew:
             log.warning(
                 f"run {one.event}", dataset=one.dataset_id, to=destination.name, reason=one.sentence, hint=one.hint
             )
-        self._wake()
 
     def _say(self, before: Delivery, after: Delivery) -> None:
         facts = {
@@ -220,16 +306,17 @@ class Crew:
 
     def _progress(self, subject: str, activity: str, budget_s: float) -> Callable[[int, int], None]:
         """Return a callback that beats, records progress now and then, and stops the work when the daemon stops."""
-        last_s = float("-inf")
+        last_s, last_bytes = float("-inf"), -1
 
         def tell(done_bytes: int, total_bytes: int) -> None:
-            nonlocal last_s
+            nonlocal last_s, last_bytes
             if self._stopping.is_set():
                 raise Interrupted
             now_s = time.monotonic()
-            if now_s - last_s < PROGRESS_EVERY_S:
+            all_done = done_bytes == total_bytes != last_bytes
+            if now_s - last_s < PROGRESS_EVERY_S and not all_done:
                 return
-            last_s = now_s
+            last_s, last_bytes = now_s, done_bytes
             self._heartbeats.beat(subject, budget_s)
             with suppress(JournalError):  # a picture of the transfer is no reason to end it
                 self._journal.surroundings.progress(Progress(subject, activity, done_bytes, total_bytes, utc_now()))

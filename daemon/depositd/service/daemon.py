@@ -9,20 +9,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from depositd import destinations
 from depositd.archive import sweep_orphans
 from depositd.config import Config
 from depositd.engine.idle import Rest
+from depositd.engine.outlook import outlook
 from depositd.engine.planning import Plan
 from depositd.engine.results import LONGEST_LOOK_S, want_delivered
-from depositd.engine.retention import remove_expired
+from depositd.engine.retention import remove_abandoned, remove_expired
 from depositd.errors import ConfigError, JournalError
 from depositd.journal import Journal, Recorded
 from depositd.model import DeliveryState
 from depositd.service.clock import utc_now
 from depositd.service.crew import Crew
 from depositd.service.heartbeats import Heartbeats
+from depositd.service.lookout import Lookout
 from depositd.service.news import Teller
 from depositd.service.sources import SourceThread, start_sources
 from depositd.systemd import Supervisor, get_logger, register_secret, watchdog_interval_s
@@ -68,6 +71,7 @@ class Daemon:
         self._sources: list[SourceThread] = []
         self._plan = self._plan_of(config)
         self._teller = Teller(journal)
+        self._lookout = Lookout(journal, str(config.spool.path))
         if self._options.only is None:  # somebody who waits for one dataset is told by the command
             self._teller.follow(config)
         self._crew = Crew(
@@ -91,7 +95,7 @@ class Daemon:
             self._start_sources()
         self._loop()
         self._shut_down()
-        if self._options.until_idle and Rest(self.journal, self._options.only).needs_operator:
+        if self._options.until_idle and Rest(self.journal, self._options.only, self._crew.too_large).needs_operator:
             return 3
         return 0
 
@@ -134,6 +138,11 @@ class Daemon:
         """Return a sentence for each worker that does not move; empty while all is well."""
         return self.heartbeats.silent()
 
+    def status(self) -> dict[str, Any]:
+        """Return what ``status --json`` says; safe from other threads."""
+        ahead = outlook(self._plan.config, self.journal, utc_now())
+        return {**self.journal.view.status(), **ahead.json()}
+
     # --- wiring -------------------------------------------------------------------------------------------------
 
     def _plan_of(self, config: Config) -> Plan:
@@ -153,12 +162,13 @@ class Daemon:
             self.journal.surroundings.resume(name)
         if self._options.only is None:
             want_delivered(self._plan, self.journal, now)
-        removed = sweep_orphans(str(self._plan.config.spool.path), self.journal.datasets.spool_paths())
+        spool = str(self._plan.config.spool.path)
+        removed = sweep_orphans(spool, self.journal.datasets.spool_paths(), self.journal.spooled.unpacked())
         if removed:
             log.info("leftovers removed from the spool", files=len(removed))
 
     def _start_sources(self) -> None:
-        self._sources = start_sources(self._plan, self.journal, self.heartbeats, self._recorded)
+        self._sources = start_sources(self._plan, self.journal, self.heartbeats, self._recorded, self._crew.closed)
 
     def _loop(self) -> None:
         ready = False
@@ -193,6 +203,8 @@ class Daemon:
             work()
         except JournalError as error:
             log.error("the journal cannot be used", reason=str(error), hint=error.hint)
+        except OSError as error:  # a spool that cannot be read must not end the daemon: uploads may go on
+            log.error("a directory cannot be looked after", reason=printable(str(error)))
 
     def _shut_down(self) -> None:
         self._stop.set()
@@ -268,8 +280,12 @@ class Daemon:
         self.journal.results.clamp_waits(now, 1.5 * max(longest_s, LONGEST_LOOK_S))
         if self._options.only is None:
             self._crew.dispatch_strays(now)
+        if self._options.only is None:
+            remove_abandoned(self._plan, self.journal)
         for path in remove_expired(self._plan, self.journal, now):
             log.info("archive removed from the spool: its time is over", path=printable(path))
+        if self._options.only is None:
+            self._teller.pass_on(self._lookout.look(config, now))
         status = self._status_sentence()
         if status != self._last_status:
             self._last_status = status
@@ -291,4 +307,4 @@ class Daemon:
     def _is_idle(self) -> bool:
         if self._crew.busy or any(source.watcher.in_doubt for source in self._sources):
             return False
-        return Rest(self.journal, self._options.only).idle
+        return Rest(self.journal, self._options.only, self._crew.too_large).idle

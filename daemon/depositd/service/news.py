@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from depositd.config import Config, NewsKind, NotifyTarget
@@ -95,6 +95,11 @@ class Teller:
             return
         notices = self._news.read()
         if notices:
+            self._notifier.tell(notices)
+
+    def pass_on(self, notices: Sequence[Notice]) -> None:
+        """Tell what does not stand in the journal's history: a disk that fills up."""
+        if self._notifier is not None and notices:
             self._notifier.tell(notices)
 
     def stop(self, timeout_s: float) -> None:

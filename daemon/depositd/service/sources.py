@@ -12,8 +12,10 @@ from depositd.engine.planning import Plan
 from depositd.engine.watching import SHORTEST_TURN_S, Hands, SourceWatcher, sources
 from depositd.errors import JournalError
 from depositd.journal import Journal, Recorded
+from depositd.model import FileStat
 from depositd.service.clock import utc_now
 from depositd.service.heartbeats import Heartbeats
+from depositd.service.lookout import Gauge
 from depositd.service.workers import say_failed
 from depositd.systemd import get_logger
 from depositd.units import printable
@@ -26,17 +28,32 @@ log = get_logger("depositd")
 
 
 def start_sources(
-    plan: Plan, journal: Journal, heartbeats: Heartbeats, recorded: Callable[[Recorded], None]
+    plan: Plan,
+    journal: Journal,
+    heartbeats: Heartbeats,
+    recorded: Callable[[Recorded], None],
+    closed: Callable[[int, tuple[FileStat, ...]], None],
 ) -> list[SourceThread]:
-    """Watch every directory that a rule names; ``recorded`` hears of each dataset that changed its state."""
+    """Watch every directory that a rule names.
+
+    ``recorded`` hears of each dataset that changed its state, ``closed`` of the files of a growing one that can be
+    archived already.
+    """
     watched = sources(plan.config.rules)
     journal.surroundings.forget_sources(set(watched))
     threads = []
     for root, rules in watched.items():
         pulse = _Pulse(f"watcher of {printable(root)}", heartbeats)
-        hands = Hands(clock=utc_now, monotonic=time.monotonic, moved=pulse.moved, recorded=recorded, said=log.warning)
+        hands = Hands(
+            clock=utc_now,
+            monotonic=time.monotonic,
+            moved=pulse.moved,
+            recorded=recorded,
+            said=log.warning,
+            closed=closed,
+        )
         watcher = SourceWatcher(root, rules, plan, journal, ChangedDirectories(pulse.wake), hands)
-        threads.append(SourceThread(watcher, pulse))
+        threads.append(SourceThread(watcher, pulse, Gauge(journal, root)))
     return threads
 
 
@@ -70,9 +87,10 @@ class _Pulse:
 class SourceThread:
     """A watcher with its thread."""
 
-    def __init__(self, watcher: SourceWatcher, pulse: _Pulse) -> None:
+    def __init__(self, watcher: SourceWatcher, pulse: _Pulse, gauge: Gauge) -> None:
         self.watcher = watcher
         self._pulse = pulse
+        self._gauge = gauge
         self._thread = threading.Thread(target=self._run, name=pulse.name, daemon=True)
         self._thread.start()
 
@@ -89,13 +107,17 @@ class SourceThread:
     def _turn(self) -> float:
         """Let the watcher do what is due; return the seconds until its next turn."""
         try:
-            return self.watcher.turn()
+            rest_s = self.watcher.turn()
+            if self.watcher.is_available:  # what is not mounted shows the disk below its mount point
+                self._gauge.read()
         except Interrupted:
             return 0.0
         except JournalError as error:
             log.error("the journal cannot be written", reason=str(error), hint=error.hint)
         except Exception as error:  # noqa: BLE001 - one source's trouble must not end the others' watch
             say_failed(self._pulse.name, error)
+        else:
+            return rest_s
         return AFTER_TROUBLE_S
 
     def stop(self) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 
+from depositd.engine.scheduling import Job
 from depositd.errors import DepositdError
 from depositd.systemd import get_logger
 
@@ -25,20 +26,29 @@ def say_failed(worker: str, error: BaseException) -> None:
 
 
 class Pool:
-    """A fixed number of daemon threads; each piece of work has a key and runs at most once at a time.
+    """A fixed number of daemon threads; each job has a key and runs at most once at a time.
+
+    ``failed`` hears of work that raised, ``ended`` that a job is no longer under way, however it went.
 
     Daemon threads, because a stop must not wait for a server that does not answer: what is under way is in the
     journal, and the next start asks.
     """
 
-    def __init__(self, name: str, workers: int, failed: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        workers: int,
+        failed: Callable[[str, BaseException], None],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self.workers = workers
         self._name = name
         self._failed = failed
+        self._ended = ended
         self._stopping = threading.Event()
-        self._queue: queue.SimpleQueue[tuple[Hashable, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._keys: set[Hashable] = set()
+        self._jobs: dict[Hashable, Job] = {}
         self._threads: list[threading.Thread] = []
         self._start(workers)
 
@@ -56,26 +66,26 @@ class Pool:
         for _ in range(-more):
             self._queue.put(None)
 
-    def submit(self, key: Hashable, work: Callable[[], None]) -> bool:
-        """Start a piece of work; False where it is under way already, or every worker is busy."""
+    def submit(self, job: Job) -> bool:
+        """Start a job; False where one of its key is under way already, or every worker is busy."""
         with self._lock:
-            if key in self._keys or len(self._keys) >= self.workers:
+            if job.key in self._jobs or len(self._jobs) >= self.workers:
                 return False
-            self._keys.add(key)
-        self._queue.put((key, work))
+            self._jobs[job.key] = job
+        self._queue.put(job)
         return True
 
     @property
-    def is_free(self) -> bool:
-        """True where one more piece of work can be started."""
+    def under_way(self) -> list[Job]:
+        """The jobs that were started and have not ended."""
         with self._lock:
-            return len(self._keys) < self.workers
+            return list(self._jobs.values())
 
     @property
-    def busy(self) -> int:
-        """How many pieces of work are under way."""
+    def is_free(self) -> bool:
+        """True where one more job can be started."""
         with self._lock:
-            return len(self._keys)
+            return len(self._jobs) < self.workers
 
     def stop(self, timeout_s: float) -> bool:
         """Take no more work and wait for what is under way; False where some of it did not end in time."""
@@ -89,13 +99,13 @@ class Pool:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            key, work = item
+        while (job := self._queue.get()) is not None:
             try:
-                work()
+                job.work()
             except Exception as error:  # noqa: BLE001 - a worker outlives whatever its work does
                 self._failed(self._name, error)
                 self._stopping.wait(COOL_DOWN_S)
             finally:
                 with self._lock:
-                    self._keys.discard(key)
+                    del self._jobs[job.key]
+                self._ended()

@@ -41,7 +41,10 @@ CREATE INDEX datasets_name ON datasets (name) WHERE current = 1;
 CREATE INDEX datasets_path ON datasets (path) WHERE current = 1;
 CREATE INDEX datasets_location ON datasets (location) WHERE current = 1;
 CREATE INDEX datasets_current ON datasets (root, state) WHERE current = 1;
-CREATE INDEX datasets_state ON datasets (state, completed_at, id, next_pack_at, current);
+-- all that decides whether a dataset is packed next: of 10,000 that wait not one row is read in vain
+CREATE INDEX datasets_state ON datasets (state, completed_at, id, next_pack_at, current, bytes);
+CREATE INDEX datasets_incomplete ON datasets (id, next_pack_at, current, completed_at, bytes) WHERE state = 'incomplete';
+CREATE INDEX datasets_archived ON datasets (rule, archived_at) WHERE archived_at IS NOT NULL;
 CREATE INDEX datasets_waits ON datasets (next_pack_at) WHERE next_pack_at IS NOT NULL;
 
 CREATE TABLE archives (
@@ -61,6 +64,7 @@ CREATE TABLE archives (
     PRIMARY KEY (dataset_id, packing)
 ) WITHOUT ROWID;
 CREATE INDEX archives_sha256 ON archives (sha256);
+CREATE INDEX archives_in_spool ON archives (dataset_id, bytes, path) WHERE path IS NOT NULL;
 
 CREATE TABLE deliveries (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -87,6 +91,7 @@ CREATE TABLE deliveries (
     UNIQUE (dataset_id, destination)
 );
 CREATE INDEX deliveries_due ON deliveries (destination, state, ready, next_attempt_at);
+CREATE INDEX deliveries_asks ON deliveries (destination, state, next_attempt_at);
 CREATE INDEX deliveries_state ON deliveries (state, ready, dataset_id);
 CREATE INDEX deliveries_waits ON deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 
@@ -155,3 +160,26 @@ CREATE TABLE progress (
     total_bytes INTEGER NOT NULL,
     at          TEXT NOT NULL
 ) WITHOUT ROWID;
+
+-- How fast things went and how much space there was during the last day; never needed for recovery.
+
+CREATE TABLE rates (
+    id          INTEGER PRIMARY KEY,
+    kind        TEXT    NOT NULL,                  -- archived or sent
+    destination TEXT    NOT NULL,                  -- '' for archiving
+    telling     INTEGER NOT NULL,                  -- large enough for its rate to tell something
+    bytes       INTEGER NOT NULL,
+    seconds     REAL    NOT NULL,
+    at          TEXT    NOT NULL                   -- its end
+);
+CREATE INDEX rates_kind ON rates (kind, destination, telling, at);
+CREATE INDEX rates_at ON rates (at);
+
+CREATE TABLE space (
+    what       BLOB    NOT NULL,                   -- the directory of the spool or of a source; quota
+    at         TEXT    NOT NULL,
+    free_bytes INTEGER NOT NULL,
+    device     INTEGER NOT NULL,                   -- st_dev: of another file system, nothing follows for this one
+    PRIMARY KEY (what, at)
+) WITHOUT ROWID;
+CREATE INDEX space_at ON space (at);
