@@ -118,6 +118,24 @@ def test_a_member_that_is_cut_off_by_a_frame_goes_on_in_its_middle(source, spool
     assert gone_on_with(resumable(source), spool, tmp_path) == 19 * MIB - (start.begun.at - header_bytes)
 
 
+class Right:
+    """A checksum that is always right; it keeps no state."""
+
+    def update(self, block: object) -> None:
+        del block
+
+    def problem(self) -> None:
+        return None
+
+
+def test_a_member_with_a_check_that_is_cut_off_is_read_again_and_is_no_loss(source, spool, tmp_path):
+    tools = PackTools(content_check=lambda _name: Right())
+    for count in range(3, 22, 3):
+        write_members(source, (10 * MIB,) * 3, count - 3)
+        followed = follow(resumable(source), str(spool), tools)
+        assert (followed.source_bytes, followed.lost_bytes) == (count * 10 * MIB, 0), count
+
+
 def test_a_late_file_that_sorts_in_the_middle(source, spool, tmp_path):
     write_members(source, (6 * MIB,) * 6)
     begun(resumable(source), spool)

@@ -293,7 +293,7 @@ def test_what_is_not_ours_is_never_followed_nor_waited_for(prepared, there, tmp_
 def test_a_directory_in_its_place_is_said_and_left_alone(prepared, there, name):
     (there / name).unlink()
     write_tree(there, {f"{name}/precious": b"x"})
-    with nothing_left_running(), pytest.raises(ArchiveInvalid, match="could not be written safely"):
+    with nothing_left_running(), pytest.raises(ArchiveInvalid, match="cannot be written: Is a directory"):
         pack(resumable(prepared / "source"), str(there))
     assert (there / name / "precious").read_bytes() == b"x"
 
@@ -348,6 +348,22 @@ def test_it_is_built_anew_from_the_first_member_that_is_another(source, spool, t
     assert len(frames) == kept
     reads = gone_on_with(plan, spool, tmp_path)
     assert reads <= plan.size_bytes - sum(MEMBERS[:number]) + 8 * MIB
+
+
+def test_stopped_behind_the_last_frame_no_file_is_said_to_have_changed(source, spool, tmp_path):
+    plan = resumable(source)
+    begun(plan, spool)
+
+    def at_the_end(_done: int, _total: int) -> None:
+        if recorded_in(spool).frames[-1].is_last:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        pack(plan, str(spool), PackTools(progress=at_the_end))
+    assert recorded_in(spool).frames[-1].is_last
+    said: list[str] = []
+    gone_on_with(plan, spool, tmp_path, say=said.append)
+    assert [sentence for sentence in said if "packed again" in sentence] == []
 
 
 @pytest.mark.parametrize("change", ["its times restored", "touched"])
@@ -457,8 +473,6 @@ def test_a_spool_that_is_removed_while_it_is_packed(source, spool):
 
 class Broken:
     """A content check, and an encoder, that fail."""
-
-    framed = True
 
     def update(self, _block: object) -> None:
         raise RuntimeError("broken")

@@ -8,7 +8,10 @@ import stat
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,37 @@ def test_gnu_tar_gives_back_every_name_content_and_time(tmp_path, compression, l
     (tmp_path / "out").mkdir()
     tar("-C", str(tmp_path / "out"), flag[compression], "-xf", archive.path, locale=locale)
     assert contents(tmp_path / "out" / "lyso_1") == contents(source)
+
+
+class SecondFirst(ThreadPoolExecutor):
+    """Threads of which the first comes to its work only after another one has done the next piece."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self._next_is_done: threading.Event | None = None
+
+    def submit(self, fn, /, *args, **kwargs):
+        if self._next_is_done is None:
+            self._next_is_done = threading.Event()
+            return super().submit(self._late, partial(fn, *args, **kwargs))
+        done = super().submit(fn, *args, **kwargs)
+        done.add_done_callback(lambda _done: self._next_is_done.set())
+        return done
+
+    def _late(self, work):
+        assert self._next_is_done is not None
+        self._next_is_done.wait(5)
+        return work()
+
+
+@pytest.mark.parametrize("compression", ["zstd", "gzip", "bzip2", "none"])
+def test_frames_keep_their_order_whichever_thread_comes_first(tmp_path, compression):
+    write_tree(tmp_path / "source", {"a": noise(20 * MIB)})
+    with Workshop(2) as workshop:
+        workshop.pool.shutdown()
+        workshop.pool = SecondFirst()
+        archive = pack_it(plan_for(tmp_path / "source", compression=compression), tmp_path / "spool", workshop=workshop)
+    verify(archive)
 
 
 def test_zstd_itself_finds_nothing_wrong(tmp_path):

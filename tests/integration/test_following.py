@@ -7,15 +7,22 @@ import os
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from archive_support import stat_tree
 from engine_support import config_of
 from format_files import cbf_bytes
 
-from depositd.archive import dataset_directory, verify
-from depositd.journal import Journal
-from depositd.model import DatasetState, DeliveryState
+from depositd.archive import Workshop, dataset_directory, verify
+from depositd.destinations import build
+from depositd.engine.following import follow_dataset
+from depositd.engine.packing import pack_plan
+from depositd.engine.planning import Plan
+from depositd.journal import Journal, PlannedDelivery, Sighting
+from depositd.model import Dataset, DatasetState, DeliveryState, Packing, Verdict, VerdictKind
+from depositd.service.clock import utc_now
 from depositd.service.daemon import Daemon, Options
 from depositd.systemd import NoSupervisor
 
@@ -169,3 +176,48 @@ def test_after_a_restart_it_goes_on_with_what_is_there(tmp_path):
         again.write(21, 24)
         archive = again.archive()
     assert archive.sha256 == packed_at_once(tmp_path).sha256
+
+
+def growing(beamline: Beamline):
+    """Record what lies in the directory as a dataset that grows, without a daemon; return plan, number and files."""
+    files = tuple(sorted(stat_tree(beamline.root)))
+    dataset = Dataset("lyso_1", "frames", "", "lyso_1", "lyso_1", files)
+    sighting = Sighting("r", str(beamline.root), dataset, Verdict(VerdictKind.GROWING, ()), "f", {}, {}, None, {})
+    number = beamline.journal.datasets.record(sighting, [PlannedDelivery("vault", "auto")], utc_now()).record.id
+    reached = {name: build(name, one) for name, one in beamline.config.destinations.items()}
+    return Plan(beamline.config, reached), number, files
+
+
+def test_a_corrupt_file_costs_all_that_was_packed_and_counts_as_a_loss(tmp_path):
+    beamline = Beamline(tmp_path)
+    beamline.write(1, 3)
+    corrupt = beamline.root / "lyso_1_00002.cbf"
+    content = bytearray(corrupt.read_bytes())
+    content[-FRAME_BYTES // 2] ^= 1
+    corrupt.write_bytes(content)
+    plan, number, files = growing(beamline)
+
+    def told(_done: int, _total: int) -> None:
+        pass
+
+    with Workshop(1) as workshop:
+        followed = follow_dataset(
+            plan, beamline.journal, number, files, progress=told, now=utc_now(), workshop=workshop
+        )
+    beamline.journal.close()
+    assert followed is not None
+    assert followed.lost_bytes > 0
+    assert beamline.part_bytes == 0
+
+
+@pytest.mark.parametrize(("condemned", "kept"), [(None, True), ("f", True), ("another", False)])
+def test_what_was_packed_unchecked_is_of_no_use_for_the_next_generation(tmp_path, condemned, kept):
+    """What was found corrupt and released is packed without a look at its checksums; what it became is looked at."""
+    beamline = Beamline(tmp_path)
+    beamline.write(1, 1)
+    plan, number, files = growing(beamline)
+    record = beamline.journal.datasets.get(number)
+    assert record is not None
+    made = pack_plan(plan, beamline.journal, replace(record, condemned=condemned), files, Packing.ARCHIVE)
+    beamline.journal.close()
+    assert made.keep_part is kept

@@ -16,6 +16,7 @@ from depot_support import Depot, irrmc, uploads_of, write_secret
 from engine_support import FakeDestination, plan_of
 from mounts_support import run_on_tmpfs
 
+from depositd.archive import dataset_directory
 from depositd.config import parse_config
 from depositd.destinations.base import Outcome
 from depositd.engine.retention import remove_expired
@@ -331,7 +332,7 @@ def test_what_was_only_begun_makes_room_for_the_next_in_line(depository):
     first = d.see("first", os.urandom(300 * KB))
     with d.crew() as until:
         until(lambda: d.state(first) is S.DELIVERED)
-    assert [part.exists() for part in begun] == [True, False, True], "no more than is needed, the largest first"
+    assert [part.exists() for part in begun] == [False, True, True], "no more than is needed"
 
 
 def test_what_was_only_begun_stays_where_it_would_not_help(depository):
@@ -381,6 +382,53 @@ def test_until_idle_does_not_wait_for_what_can_never_fit_and_says_what_would_hel
     assert d.dataset(large).pack_error == ("too large for the spool: about 367 kB are needed, and the quota is 100 kB")
     assert d.dataset(large).pack_hint == f"raise spool.quota; depositd skip {large} leaves this dataset"
     assert d.history(large).count("archiving waits") == 1
+
+
+def test_a_place_in_the_spool_that_cannot_be_read_keeps_nothing_from_being_sent(depository):
+    server = Slow()
+    d = depository(server)
+    bad, good = d.see("bad", b"x"), d.see("good", b"y")
+    spool = Path(d.config.spool.path)
+    spool.mkdir(parents=True)
+    Path(dataset_directory(str(spool), bad)).write_bytes(b"no directory")
+    with d.crew() as until:
+        until(lambda: d.state(good) is S.DELIVERED)
+        until(lambda: d.dataset(bad).pack_error is not None)
+    assert d.dataset(bad).pack_error.endswith("File exists")
+
+
+class Uploads(Slow):
+    """Takes the first three in one step, and is asked about each of them in another one."""
+
+    def step(self, delivery, archive, metadata, report):
+        if delivery.state is S.WAITING and delivery.dataset_id <= 3:
+            return Outcome(E.UPLOADED, remote_id="there")
+        return super().step(delivery, archive, metadata, report)
+
+
+def test_more_is_due_than_questions_leave_places_for_and_the_loop_goes_round(depository):
+    """Who hands it out is also who hears of a stop."""
+    server = Uploads()
+    d = depository(server, settings=", parallel: 2")
+    server.may_end = {number: threading.Event() for number in range(1, 6)}
+
+    def all_end():
+        for gate in server.may_end.values():
+            gate.set()
+
+    with d.crew() as until:
+        asked = [d.see(f"d_{number}", b"x") for number in range(3)]
+        until(lambda: sorted(server.order) == asked)
+        sent = [d.see(f"d_{number}", b"x") for number in range(3, 5)]
+        until(lambda: all(d.dataset(number).state is DatasetState.ARCHIVED for number in sent))
+        last_resort = threading.Timer(10, all_end)
+        last_resort.start()
+        server.may_end[3].set()
+        until(lambda: len(server.order) == 4)  # of three workers, two ask
+        assert not server.may_end[1].is_set()
+        last_resort.cancel()
+        all_end()
+        until(lambda: all(d.state(number) is S.DELIVERED for number in sent))
 
 
 ON_TMPFS = """

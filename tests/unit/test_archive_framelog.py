@@ -16,6 +16,7 @@ from depositd.archive.framelog import (
     Recorded,
     Source,
     Start,
+    fitting,
     frame_line,
     header_line,
     read_log,
@@ -149,6 +150,10 @@ def planned(*names: str, **changes: dict[str, int]) -> list[tuple[str, FileStat]
     return [(f"d/{name}", FileStat(name, 10, 1_000, 2_000, 7)._replace(**changes.get(name, {}))) for name in names]
 
 
+def begins_with(frames: tuple[Frame, ...], members: list[tuple[str, FileStat]]) -> int:
+    return reusable(frames[: fitting(frames, members)])
+
+
 #: two members, one more and the beginning of another, two frames in the middle of it, its end and one more
 FRAMES = (frame("a", "b"), frame("c", begun="d"), frame(begun="d"), frame(begun="d"), frame("d", "e"))
 NAMES = ("a", "b", "c", "d", "e")
@@ -177,18 +182,18 @@ NAMES = ("a", "b", "c", "d", "e")
     ],
 )
 def test_members_that_came_or_went(members, count):
-    assert reusable(FRAMES, members) == count
+    assert begins_with(FRAMES, members) == count
 
 
 @pytest.mark.parametrize("change", [{"size_bytes": 11}, {"mtime_ns": 1_001}, {"ctime_ns": 2_001}, {"inode": 8}])
 @pytest.mark.parametrize(("name", "count"), [("a", 0), ("b", 0), ("c", 1), ("d", 1), ("e", 4)])
 def test_a_member_that_is_another_one_ends_it_before_its_first_frame(name, change, count):
-    assert reusable(FRAMES, planned(*NAMES, **{name: change})) == count
+    assert begins_with(FRAMES, planned(*NAMES, **{name: change})) == count
 
 
 def test_what_a_plan_does_not_know_is_not_compared():
     unknown = {"ctime_ns": 0, "inode": 0}
-    assert reusable(FRAMES, planned(*NAMES, **dict.fromkeys(NAMES, unknown))) == 5
+    assert begins_with(FRAMES, planned(*NAMES, **dict.fromkeys(NAMES, unknown))) == 5
 
 
 def test_a_member_without_its_state_is_read_again_from_its_beginning():
@@ -199,17 +204,23 @@ def test_a_member_without_its_state_is_read_again_from_its_beginning():
         frame(begun="d", state=None),
         frame("d", "e"),
     )
-    assert [reusable(stateless[:count], planned(*NAMES)) for count in range(6)] == [0, 1, 1, 1, 1, 5]
+    assert [begins_with(stateless[:count], planned(*NAMES)) for count in range(6)] == [0, 1, 1, 1, 1, 5]
+
+
+def test_what_cannot_be_gone_on_behind_fits_all_the_same():
+    stateless = (frame("a", "b"), frame("c", begun="d", state=None), frame(begun="d", state=None))
+    assert (fitting(stateless, planned(*NAMES)), reusable(stateless)) == (3, 1)
+    assert fitting(stateless, planned("a", "b", "c")) == 1
 
 
 def test_nothing_goes_behind_the_end():
     last = (frame("a", "b"), frame("c", is_last=True))
-    assert reusable(last, planned("a", "b", "c", "d")) == 1
-    assert reusable(last, planned("a", "b", "c")) == 1
+    assert begins_with(last, planned("a", "b", "c", "d")) == 1
+    assert begins_with(last, planned("a", "b", "c")) == 1
 
 
 def model(frames: tuple[Frame, ...], members: list[tuple[str, FileStat]]) -> int:
-    """Say the same as *reusable*, slowly: the members of so many frames are the first of the plan, and all still."""
+    """Say the same as *begins_with*, slowly: the members of so many frames are the first of the plan, and all still."""
     best = 0
     for count in range(1, len(frames) + 1):
         beginning = frames[:count]
@@ -249,7 +260,7 @@ def test_it_is_as_much_as_the_plan_begins_with(frames, some, changed, keeps_most
     names = sorted(set(LETTERS) - set(some[:1])) if keeps_most else sorted(some)
     changes = {changed: {"mtime_ns": 5}} if len(some) % 2 else {}
     members = planned(*names, **changes)
-    assert reusable(frames, members) == model(frames, members)
+    assert begins_with(frames, members) == model(frames, members)
 
 
 def test_a_start_is_what_its_frames_add_up_to():

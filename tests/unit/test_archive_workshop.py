@@ -53,3 +53,9 @@ def test_closing_drops_what_waits_and_ends_the_threads():
     assert running.done()
     assert waiting.cancelled()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("archive-worker")]
+
+
+def test_a_file_that_is_not_there_is_not_trusted_either(tmp_path):
+    with Workshop(1) as workshop:
+        workshop.trust(str(tmp_path / "removed"))
+        assert not workshop.trusts(str(tmp_path / "removed"))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from depositd.engine.room import Refusal, Room, estimate_bytes, is_about_room, refusal
+from depositd.engine.room import Refusal, Room, estimate_bytes, fewest, is_about_room, refusal
 from depositd.journal import Shrinkage
 
 GB = 10**9
@@ -143,3 +143,34 @@ def test_an_archive_is_expected_to_be_as_those_before_it_and_a_little_larger():
     assert estimate_bytes(GB, 0, 1, Shrinkage(3, 100, 40)) == round(0.44 * GB) + 65536
     assert estimate_bytes(GB, 0, 1, Shrinkage(3, 100, 99)) == GB + 65536
     assert estimate_bytes(GB, 0, 1, Shrinkage(3, 0, 0)) == GB + 65536
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lacking", "chosen"),
+    [
+        ({1: 300, 2: 500, 3: 100}, 267, [1]),
+        ({1: 300, 2: 500, 3: 100}, 500, [2]),
+        ({1: 300, 2: 500, 3: 100}, 501, [2, 1]),
+        ({1: 300, 2: 500, 3: 100}, 900, [2, 1, 3]),
+        ({1: 300, 2: 500, 3: 100}, 901, []),
+        ({}, 1, []),
+        ({1: 300}, 0, []),
+    ],
+)
+def test_no_more_is_given_up_than_is_lacking(sizes, lacking, chosen):
+    assert fewest(sizes, lacking) == chosen
+
+
+@pytest.mark.parametrize(
+    ("free", "floor", "quota", "own", "promised", "lacking"),
+    [
+        (100, 20, None, 0, 0, -30),
+        (100, 20, None, 0, 50, 20),
+        (10, 20, None, 0, 0, 60),  # below its floor already
+        (100, 20, 60, 40, 0, 30),
+        (100, 20, 60, 70, 0, 60),  # above its quota already
+    ],
+)
+def test_what_is_lacking_counts_from_below_the_floor(free, floor, quota, own, promised, lacking):
+    room = Room("/spool", 1000, free, floor, quota, own, promised)
+    assert room.lacking_bytes(50) == lacking

@@ -5,7 +5,7 @@ from format_files import stat_of
 from depositd.archive import Followed
 from depositd.engine.following import FOLLOW_BYTES, FOLLOW_LEAST_AFTER_S, FOLLOW_LEAST_BYTES
 from depositd.engine.scheduling import Job
-from depositd.service.following_line import MOST_LOSSES, FollowingLine
+from depositd.service.following_line import FORGOTTEN_AFTER_S, MOST_LOSSES, FollowingLine
 
 FRAME_BYTES = FOLLOW_BYTES
 
@@ -120,3 +120,31 @@ def test_a_dataset_whose_files_come_in_another_order_is_left_alone_in_the_end():
         line.closed(1, count)
         line.dispatch()
     assert len(line.steps) == MOST_LOSSES
+
+
+def test_what_has_ended_with_little_to_do_is_not_remembered_for_ever():
+    line = Line()
+    line.closed(1, 1, size=10)
+    line.closed(2, 1, size=10)
+    line.now_s += FORGOTTEN_AFTER_S - 1
+    line.closed(2, 2, size=10)
+    line.now_s += 1
+    assert line.dispatch() == []
+    line.now_s += FOLLOW_LEAST_AFTER_S
+    line.closed(1, 3)
+    assert line.dispatch() == [(1, 3)]
+    assert line.line.known == {1, 2}
+    line.now_s += FORGOTTEN_AFTER_S
+    assert line.dispatch() == []
+    assert line.line.known == set()
+
+
+def test_what_was_thrown_away_needs_room_for_all_of_it_again():
+    asked = []
+    line = Line(lambda _dataset_id, size_bytes: not asked.append(size_bytes))
+    line.closed(1, 1)
+    line.dispatch()
+    line.line.forget(1)
+    line.closed(1, 2)
+    line.dispatch()
+    assert asked == [FRAME_BYTES, 2 * FRAME_BYTES]

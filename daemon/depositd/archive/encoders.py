@@ -29,11 +29,10 @@ _QUICK_HASH_LOG = 8
 
 
 class Encoder(Protocol):
-    """One compression of one archive."""
+    """One compression of one archive.
 
-    @property
-    def framed(self) -> bool:
-        """True where each frame stands for itself: *encode* may run in several threads at once, in any order."""
+    Where each frame stands for itself (``plan.RESUMABLE``), *encode* may run in several threads at once, in any order.
+    """
 
     def encode(self, frame: memoryview) -> Bytes:
         """Return a frame's compressed bytes."""
@@ -52,8 +51,6 @@ class ZstdEncoder:
     which by itself codes no single bytes at all, hardly anything is not.  A sample of the frame decides, so that a
     frame's bytes depend on nothing else.
     """
-
-    framed = True
 
     def __init__(self, level: int) -> None:
         self._level = level
@@ -91,8 +88,6 @@ class ZstdEncoder:
 class StreamEncoder:
     """One gzip or bzip2 stream."""
 
-    framed = False
-
     def __init__(self, compression: Compression, level: int) -> None:
         self._stream = (
             bz2.BZ2Compressor(level) if compression == "bzip2" else zlib.compressobj(level, wbits=_GZIP_WINDOW)
@@ -109,8 +104,6 @@ class StreamEncoder:
 
 class PlainEncoder:
     """No compression."""
-
-    framed = True
 
     def encode(self, frame: memoryview) -> memoryview:
         """Return the frame itself."""

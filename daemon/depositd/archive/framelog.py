@@ -144,23 +144,31 @@ class Start:
         return self.frames[-1].hashes if self.frames else Hashes()
 
 
-def reusable(frames: Sequence[Frame], members: Sequence[tuple[str, FileStat]]) -> int:
-    """Return how many of the first frames an archive of ``members`` (path inside, file; in order) begins with.
+def fitting(frames: Sequence[Frame], members: Sequence[tuple[str, FileStat]]) -> int:
+    """Return how many of the first frames hold nothing but ``members`` (path inside, file), unchanged and in order.
 
-    It is as many as hold nothing but planned members, unchanged and in the same order, and end where one can go on.
+    What ends an archive does not count: nothing can be added behind it.
     """
-    usable = index = 0
-    for number, frame in enumerate(frames, start=1):
+    index = 0
+    for number, frame in enumerate(frames):
         sources = [ended.source for ended in frame.ended] + ([frame.begun.source] if frame.begun else [])
         planned = members[index : index + len(sources)]
         if frame.is_last or len(planned) < len(sources):
-            break
+            return number
         if not all(source.is_still(path, file) for source, (path, file) in zip(sources, planned, strict=True)):
-            break
+            return number
         index += len(frame.ended)
-        if frame.begun is None or frame.begun.sha256 is not None:
-            usable = number
-    return usable
+    return len(frames)
+
+
+def reusable(frames: Sequence[Frame]) -> int:
+    """Return how many of the first frames can be gone on behind: a member without its state is read from its start."""
+    ends = (number for number in range(len(frames), 0, -1) if _can_go_on_behind(frames[number - 1]))
+    return next(ends, 0)
+
+
+def _can_go_on_behind(frame: Frame) -> bool:
+    return frame.begun is None or frame.begun.sha256 is not None
 
 
 # --- lines ------------------------------------------------------------------------------------------------------

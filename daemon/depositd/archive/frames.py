@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,7 +36,7 @@ from depositd.archive.framelog import Begun, Ended, Frame, FrameLog, Hashes, Sou
 from depositd.archive.hashing import Bytes, Hash, new, resumed
 from depositd.archive.lanes import Lane
 from depositd.archive.part import PartFile
-from depositd.archive.plan import Compression
+from depositd.archive.plan import RESUMABLE, Compression
 from depositd.archive.source import SourceFile
 from depositd.archive.tar import end_of_archive, member_header, padding
 from depositd.archive.workshop import FRAME_MOST_BYTES, Workshop
@@ -160,8 +160,9 @@ class FrameWriter:
         self._begin = begin
         self._layout = layout
         self._compression = compression
+        self._is_framed = compression in RESUMABLE
         self._log = log
-        self._encoder: Encoder | None = None
+        self._beginning: Future[Encoder] | None = None
         self._inner_md5 = inner_md5
         self._size_bytes = start.plain_bytes
         self._begun = start.begun
@@ -186,6 +187,8 @@ class FrameWriter:
     ) -> None:
         for encoding in self._encoding:
             encoding.cancel()
+        if self._beginning is not None and not self._beginning.cancel():
+            wait([self._beginning])  # it may write into the log, which is closed next
         self._threads.close()
 
     def add(self, path: str, source: SourceFile, check: ContentCheck | None, progress: Callable[[int], None]) -> None:
@@ -238,8 +241,8 @@ class FrameWriter:
         if self._frame is not None:
             self._end_frame(is_last=True)
         self._settling.drain()
-        if self._encoder is not None:
-            self._part.write(self._encoder.finish())
+        if self._beginning is not None:
+            self._part.write(self._beginning.result().finish())
         return Packed(tuple(self._members), tuple(self._blocks), self._inner_md5.hexdigest())
 
     # --- the frame that is filled -------------------------------------------------------------------------------
@@ -283,15 +286,21 @@ class FrameWriter:
         frame, self._frame = self._current(), None
         member, loan = self._member, frame.loan
         try:
-            encoder = self._encoder = self._encoder or self._begin(frame.view)
+            beginning = self._beginning
+            if beginning is None:
+                # the level is chosen while more is read; in the pool's order this comes before what needs it
+                beginning = loan.until(self._workshop.pool.submit(self._begin, frame.view))
+                self._beginning = beginning
             done = [
                 loan.until(self._inner.put(partial(self._hash_inner, frame))),
                 loan.until(self._digests.put(partial(_digest, frame, member, member.at if member else 0))),
                 loan.until(self._checks.put(partial(_do, frame.check_work))),
             ]
-            encoded = loan.until(self._workshop.pool.submit(encoder.encode, frame.view))
-            self._encoding = [one for one in self._encoding if not one.done()] + [encoded]
-            done.append(loan.until(self._file.put(partial(self._write, frame, encoder.framed, encoded))))
+            encoded = None
+            if self._is_framed:  # one stream has an order, which a pool does not keep: the writer compresses it
+                encoded = loan.until(self._workshop.pool.submit(_encoded, beginning, frame))
+                self._encoding = [one for one in self._encoding if not one.done()] + [encoded]
+            done.append(loan.until(self._file.put(partial(self._write, frame, beginning, encoded))))
             loan.until(self._settling.put(partial(self._settle, frame, done, is_last)))
         finally:
             loan.end()
@@ -300,14 +309,14 @@ class FrameWriter:
         self._inner_md5.update(frame.view)
         frame.inner_state = self._inner_md5.state() if self._log else None
 
-    def _write(self, frame: _Filling, framed: bool, encoded: Future[Bytes]) -> None:
-        part, data = self._part, encoded.result()
+    def _write(self, frame: _Filling, beginning: Future[Encoder], encoded: Future[Bytes] | None) -> None:
+        part, data = self._part, _encoded(beginning, frame) if encoded is None else encoded.result()
         at = part.size_bytes
         part.write(data)
         frame.packed_bytes = len(data)
         if self._log is not None:
             frame.hashes = Hashes(None, *part.states())
-        if framed:
+        if self._is_framed:
             frame.proof = frame.loan.until(self._workshop.pool.submit(_proven, part, self._compression, frame, at))
 
     def _settle(self, frame: _Filling, done: list[Future[None]], is_last: bool) -> None:
@@ -322,6 +331,10 @@ class FrameWriter:
             hashes = Hashes(frame.inner_state, frame.hashes.md5, frame.hashes.sha256)
             line = Frame(frame.size_bytes, block, hashes, tuple(frame.ended), frame.begun, is_last)
             self._part.note(self._log, framelog.frame_line(line))
+
+
+def _encoded(beginning: Future[Encoder], frame: _Filling) -> Bytes:
+    return beginning.result().encode(frame.view)
 
 
 def _gone_on(identity: Source, begun: Begun | None, fits: bool) -> _Member:

@@ -97,7 +97,12 @@ class PartFile:
             self._file.truncate(self.size_bytes)
             self._file.seek(self.size_bytes)
         except OSError as error:
-            self._raise(error)
+            if error.errno in _FULL:
+                self._raise(error)
+            raise ArchiveInvalid(
+                f"{printable(self.path)} cannot be written: {error.strerror}",
+                hint="check the spool and who may write there; it is packed by itself once it can be",
+            ) from error
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from functools import partial
 from itertools import accumulate
 
 from depositd.archive.encoders import decode
-from depositd.archive.framelog import LOG_SUFFIX, Frame, Header, Source, Start, read_log, reusable
+from depositd.archive.framelog import LOG_SUFFIX, Frame, Header, Source, Start, fitting, read_log, reusable
 from depositd.archive.hashing import Hash, new, platform_name, resumed
 from depositd.archive.part import PIECE_BYTES, Written, part_path
 from depositd.archive.plan import PackPlan
@@ -75,13 +75,14 @@ def find_start(
     goes_on = recorded.header.machine == platform_name()
     frames = recorded.frames if goes_on else tuple(map(_without_states, recorded.frames))
     members = plan.in_order()
-    cut = _Cut(reusable(frames, members), "files came, went or changed")
+    cut = _Cut(fitting(frames, members), "files came, went or changed")
     if tree is not None:
         cut = _as_they_are(frames, cut, members, tree, tick)
     if not workshop.trusts(path):
         cut = _as_written(frames, cut, path, workshop, tick)
-    count = reusable(frames[: cut.frames], members)
-    lost_bytes = sum(frame.block.size_bytes for frame in frames[count:])
+    count = reusable(frames[: cut.frames])
+    # a frame that cannot be gone on behind was of no use from the beginning, and is not lost
+    lost_bytes = sum(frame.block.size_bytes for frame in frames[cut.frames :] if not frame.is_last)
     reason = cut.reason if lost_bytes else ""
     if not count:
         return Resumption(lost_bytes=lost_bytes, reason=reason)

@@ -59,11 +59,12 @@ class Workshop:
 
     def trusts(self, path: str) -> bool:
         """Say whether a file is what it was when it was left here, and need not be read again."""
-        return path in self._left and self._left.pop(path) == _stamp(path)
+        left = self._left.pop(path, ())
+        return bool(left) and left == _stamp(path)
 
-    def close(self) -> None:
-        """End the threads."""
-        self.pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, wait: bool = True) -> None:
+        """End the threads, and ``wait`` for what they are at."""
+        self.pool.shutdown(wait=wait, cancel_futures=True)
 
 
 @functools.cache

@@ -41,7 +41,8 @@ def follow_dataset(
 ) -> Followed | None:
     """Archive the closed files of a growing dataset; None where it is not to be followed (any more).
 
-    What goes wrong is no news: it is met again, and said, when the dataset has ended.
+    What goes wrong is no news: it is met again, and said, when the dataset has ended.  Here it is a loss: of a corrupt
+    file, or in a full spool, all that was packed before is thrown away, and the next step would do it all over.
     """
     record = journal.datasets.get(dataset_id)
     if record is None or record.state is not DatasetState.GROWING:
@@ -61,7 +62,7 @@ def follow_dataset(
     except Interrupted:
         return None
     except (DepositdError, OSError, ValueError):
-        return None
+        return Followed(lost_bytes=sum(file.size_bytes for file in files))
 
 
 def expected_bytes(closed_bytes: int, closed: int, frames: Frames | None) -> int:

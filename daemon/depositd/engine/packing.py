@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from depositd import formats
-from depositd.archive import SUFFIXES, Compression, PackPlan, PackTools, Workshop, dataset_directory, pack
+from depositd.archive import SUFFIXES, Compression, PackPlan, PackTools, Workshop, dataset_directory, discard, pack
 from depositd.config import MissingFieldError, render
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.planning import Plan, hold_waiting
@@ -104,10 +104,19 @@ def pack_dataset(
         journal.datasets.pack_failed(record.id, why, hint, next_at, now)
         return Packed(why=why, hint=hint)
     if not journal.datasets.archived(record.id, record.fingerprint, archives, clock()):
-        return Packed(why="it changed while it was archived; the archive was thrown away")
+        return _thrown_away(journal, record, archives)
     if not packed_before:  # else it tells no rate
         journal.rates.note("archived", "", record.size_bytes, timer() - began_s, clock())
     return Packed(archives)
+
+
+def _thrown_away(journal: Journal, record: DatasetRecord, archives: tuple[Archive, ...]) -> Packed:
+    """Remove archives of what has changed since: their successors need the room, and may never come."""
+    for archive in archives:
+        known = journal.datasets.archive(record.id, archive.packing)
+        if known is None or known.path != archive.path:  # else the step was taken twice, and this is what is known
+            discard(archive)
+    return Packed(why="it changed while it was archived; the archive was thrown away")
 
 
 def _not_packed(
@@ -181,7 +190,8 @@ def pack_plan(
         level=rules.level if rules.level is not None else _level_before(journal, record, packing, rules.compression),
         min_free_bytes=plan.config.spool.min_free_bytes,
         part_name=str(packing),
-        keep_part=True,
+        # what was begun of a released generation was not checked, and may be what this one is held for
+        keep_part=record.condemned in (None, record.fingerprint),
     )
 
 

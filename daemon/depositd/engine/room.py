@@ -71,6 +71,13 @@ class Room:
         # without a quota the disk alone counts
         return self.free_bytes if self.quota_bytes is None else max(self.quota_bytes - self.own_bytes, 0)
 
+    def lacking_bytes(self, needed: int) -> int:
+        """Return how many bytes must go so that one more archive fits; below zero where it fits as it is."""
+        left = self.free_bytes - self.floor_bytes
+        if self.quota_bytes is not None:
+            left = min(left, self.quota_bytes - self.own_bytes)
+        return needed + self.promised_bytes - left
+
     @property
     def is_bound_by_quota(self) -> bool:
         """True where the quota, not the disk, is what leaves no more room now."""
@@ -162,6 +169,24 @@ def refusal(
         f"{_NO_ROOM}: about {show_size(needed - there)} are needed, and {left}{beside}",
         f"what is archived goes on being sent; {_when(missing, kept())}; sooner: {sooner} or shorten keep_archive",
     )
+
+
+def fewest(sizes: Mapping[int, int], lacking: int) -> list[int]:
+    """Return whose sizes together are what is lacking: the smallest that is enough alone, else the largest ones.
+
+    None where nothing is lacking, or all of them are not enough.
+    """
+    if lacking <= 0:
+        return []
+    ascending = sorted(sizes, key=lambda one: (sizes[one], one))
+    alone = [one for one in ascending if sizes[one] >= lacking]
+    if alone:
+        return alone[:1]
+    chosen: list[int] = []
+    while ascending and lacking > 0:
+        chosen.append(ascending.pop())
+        lacking -= sizes[chosen[-1]]
+    return chosen if lacking <= 0 else []
 
 
 def is_about_room(why: str | None) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, zip_longest
 from typing import Any
 
 from depositd.journal import history
@@ -69,15 +70,20 @@ class DeliveryFacts:
         newest_first: bool = False,
         at_most_bytes: int | None = None,
     ) -> list[Standing]:
-        """Return deliveries to a destination that can be sent now: the oldest, or newest, first; then what is retried.
+        """Return deliveries to a destination that can be sent now: the oldest, or newest, first.
 
-        Retries come by when they are due.  ``at_most_bytes`` leaves out those whose dataset is larger.
+        In turn with them come those that were put off, by when they are due: neither keeps the other waiting.
+        ``at_most_bytes`` leaves out those whose dataset is larger.
         """
         values = {"now": time_text(now), "destination": destination, "most": most, "at_most": at_most_bytes}
         place = "v.destination = :destination AND "
         if at_most_bytes is not None:
             place += "d.bytes <= :at_most AND "
-        return self._due(_SENDS, place, values, newest_first=newest_first)[:most]
+        found = self._due(_SENDS, place, values, newest_first=newest_first)
+        fresh = [one for one in found if one.delivery.next_attempt_at is None]
+        put_off = [one for one in found if one.delivery.next_attempt_at is not None]
+        in_turn = chain.from_iterable(zip_longest(fresh, put_off))
+        return [one for one in in_turn if one is not None][:most]
 
     def due_elsewhere(self, now: datetime, destinations: Collection[str], most: int = 1000) -> list[Standing]:
         """Return due deliveries to destinations other than those given: the config has them no more."""

@@ -81,12 +81,13 @@ class Crew:
             self._pack,
             most=self._most_due(PACKERS),
             left_out=lambda dataset_id: self._following.is_at(dataset_id) or self._is_left_out(dataset_id),
+            discarded=self._following.forget,
             huge_bytes=huge_bytes,
         )
         self._deliverers: dict[str, Pool] = {}
-        self.follow(plan)
+        self.adopt(plan)
 
-    def follow(self, plan: Plan) -> None:
+    def adopt(self, plan: Plan) -> None:
         """Work for another config from now on; what is under way ends as it began."""
         self._plan = plan
         if plan.config.worker_count != self._workshop.workers:
@@ -123,6 +124,7 @@ class Crew:
         """Wait for what is under way until a time on the monotonic clock."""
         for pool in self._pools:
             pool.stop(max(deadline_s - time.monotonic(), 0.1))
+        self._workshop.close(wait=False)
 
     def dispatch(self, now: datetime) -> None:
         """Hand out what is due to workers who are free; what is due but has no worker costs nothing."""
@@ -146,8 +148,9 @@ class Crew:
         if not any(job.asks for job in pool.under_way):
             any(map(pool.submit, asks))  # the first that is not under way as something else
         while sends := self._sends(name, pool, now):
-            if not all([pool.submit(job) for job in sends]):
-                break  # questions have the other places, or one of these is being asked about; there is a next time
+            begun = [pool.submit(job) for job in sends]
+            if not all(begun):
+                break  # questions have the other places, or one of these is still being answered
         for job in asks:
             pool.submit(job)
 

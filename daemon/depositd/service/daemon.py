@@ -245,7 +245,7 @@ class Daemon:
             for source in self._sources:
                 source.join(5.0)
             self._plan = plan
-            self._crew.follow(plan)
+            self._crew.adopt(plan)
             for name in self.journal.surroundings.pauses():
                 self.journal.surroundings.resume(name)
             want_delivered(plan, self.journal, utc_now())

@@ -15,7 +15,10 @@ from depositd.model import FileStat
 from depositd.service.workers import Pool
 
 MOST_LOSSES = 3
-"""A dataset whose files come in another order than they are archived costs more than it saves, and is left alone."""
+"""A dataset whose files come in another order than they are archived, or of which a file is corrupt, costs more than it
+saves, and is left alone."""
+FORGOTTEN_AFTER_S = 900.0
+"""What grows is told of far more often; of what has ended, nothing is kept."""
 
 Files = tuple[FileStat, ...]
 Follow = Callable[[int, Files], Followed | None]
@@ -24,11 +27,12 @@ Follow = Callable[[int, Files], Followed | None]
 
 @dataclass(slots=True)
 class _Growing:
-    """What is closed of a dataset, since when some of it has not been packed, and how much has."""
+    """What is closed of a dataset and when that was told, since when some is not packed, and how much is."""
 
     files: Files
     closed_bytes: int
     since_s: float
+    told_s: float
     packed_bytes: int = 0
     losses: int = 0
 
@@ -65,11 +69,21 @@ class FollowingLine:
         with self._lock:
             known = self._growing.get(dataset_id)
             if known is None:
-                self._growing[dataset_id] = _Growing(files, closed_bytes, now_s)
+                self._growing[dataset_id] = _Growing(files, closed_bytes, now_s, now_s)
                 return
             if known.new_bytes <= 0 < closed_bytes - known.packed_bytes:
                 known.since_s = now_s
-            known.files, known.closed_bytes = files, closed_bytes
+            known.files, known.closed_bytes, known.told_s = files, closed_bytes, now_s
+
+    @property
+    def known(self) -> frozenset[int]:
+        """The datasets of which something is remembered."""
+        return frozenset(self._growing)
+
+    def forget(self, dataset_id: int) -> None:
+        """Begin anew with a dataset of which what was packed is no more: all of it needs room again."""
+        with self._lock:
+            self._growing.pop(dataset_id, None)
 
     def is_at(self, dataset_id: int) -> bool:
         """Say whether a dataset is being followed at this moment: it cannot be packed as well."""
@@ -81,6 +95,12 @@ class FollowingLine:
             return
         now_s = self._monotonic()
         with self._lock:
+            # no thread is at any of them: that is the only one, and free
+            self._growing = {
+                dataset_id: growing
+                for dataset_id, growing in self._growing.items()
+                if now_s - growing.told_s < FORGOTTEN_AFTER_S
+            }
             worth = [
                 (growing.new_bytes, dataset_id)
                 for dataset_id, growing in self._growing.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,6 +18,7 @@ from depositd.engine.room import (
     TOO_LARGE_WAIT_S,
     Refusal,
     Room,
+    fewest,
     is_about_room,
     measure,
     needed_bytes,
@@ -44,9 +46,10 @@ class PackJob(Job):
 class PackingLine:
     """Hands datasets to the archivers of ``pool``, each to be packed by ``pack``.
 
-    ``left_out`` says which datasets are not ours to archive, and ``most`` bounds those that are looked at.  Where the
-    next in line does not fit into the spool, it waits for some seconds with the sentence that says why; meanwhile only
-    what is small enough passes it.  A large one can so wait for long: better that than a spool that stands half empty.
+    ``left_out`` says which datasets are not ours to archive, ``discarded`` hears of those whose beginning had to make
+    room for another, and ``most`` bounds those that are looked at.  Where the next in line does not fit into the spool,
+    it waits for some seconds with the sentence that says why; meanwhile only what is small enough passes it.  A large
+    one can so wait for long: better that than a spool that stands half empty.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class PackingLine:
         *,
         most: int,
         left_out: Callable[[int], bool] = lambda _dataset_id: False,
+        discarded: Callable[[int], None] = lambda _dataset_id: None,
         huge_bytes: int = HUGE_BYTES,
         monotonic: Callable[[], float] = time.monotonic,
         usage: Callable[[str], tuple[int, int, int]] = shutil.disk_usage,
@@ -66,6 +70,7 @@ class PackingLine:
         self._pack = pack
         self._most = most
         self._left_out = left_out
+        self._discarded = discarded
         self._huge_bytes = huge_bytes
         self._monotonic = monotonic
         self._usage = usage
@@ -117,18 +122,26 @@ class PackingLine:
         except OSError:
             return None  # archiving says better than this what is wrong with the spool
 
+    def _begun_bytes(self, plan: Plan, dataset_id: int) -> int:
+        try:
+            return written_bytes(str(plan.config.spool.path), dataset_id, unfinished=True)
+        except OSError:
+            return 0  # for the same reason, and because what is archived must go on being sent
+
     def _begin(self, plan: Plan, records: Sequence[DatasetRecord], now: datetime) -> bool:
         """Begin the next in line; False where one of them was refused, and the line is looked at again later."""
         room = self._room(plan, self._pool.under_way)
         refused: Refused = []
         for record in records:
             needed = needed_bytes(plan, self._journal, record)
-            there = written_bytes(str(plan.config.spool.path), record.id, unfinished=True)
+            there = self._begun_bytes(plan, record.id)
             if room is not None:
                 refused_for = self._refusal(plan, room, record, needed, there)
-                if refused_for is not None and not refused and self._makes_room(plan, room, record, needed - there):
-                    room = self._room(plan, self._pool.under_way) or room
-                    refused_for = self._refusal(plan, room, record, needed, there)
+                if refused_for is not None and not refused:
+                    with suppress(OSError):  # what cannot be removed makes no room
+                        if self._makes_room(plan, room, record, needed - there):
+                            room = self._room(plan, self._pool.under_way) or room
+                            refused_for = self._refusal(plan, room, record, needed, there)
                 if refused_for is not None:
                     refused.append((record, refused_for))
                     continue
@@ -150,16 +163,12 @@ class PackingLine:
             for one in spooled_datasets(spool)
             if one != record.id and one not in busy and one not in whole and not self._left_out(one)
         }
-        if room.left_bytes + sum(begun.values()) < missing:
-            return False
-        freed = room.left_bytes
-        for one in sorted(begun, key=lambda one: begun[one], reverse=True):
-            if freed >= missing:
-                break
+        doomed = fewest(begun, room.lacking_bytes(missing))
+        for one in doomed:
             discard_unfinished(spool, one)
-            freed += begun[one]
+            self._discarded(one)
             log.info("what was packed of a dataset makes room for another", dataset=one, by=record.id)
-        return True
+        return bool(doomed)
 
     def _refusal(self, plan: Plan, room: Room, record: DatasetRecord, needed: int, there: int) -> Refusal | None:
         def kept() -> list[tuple[datetime, int]]:
