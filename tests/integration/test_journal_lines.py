@@ -47,18 +47,18 @@ def test_an_incomplete_dataset_that_several_want_is_given_once(journal):
     assert ids(journal.datasets.packable(NOW)) == [1]
 
 
-def test_what_is_sent_comes_in_either_order_and_retries_by_their_time_after_it(journal):
+def test_what_is_sent_comes_in_either_order_and_what_was_put_off_in_turn_with_it(journal):
     for number in range(1, 6):
         archived(journal, frames(number, name=f"d_{number}"))
     for number, minutes in ((2, 1), (4, 2)):
         retry = Fact(E.POSTPONE, "503", retry_at=NOW - timedelta(minutes=minutes), failure=True)
         journal.deliveries.apply(number, retry, NOW)
     ask = journal.deliveries.sends_due
-    assert sent_ids(ask(NOW, "one", 9)) == [1, 3, 5, 4, 2]
-    assert sent_ids(ask(NOW, "one", 9, newest_first=True)) == [5, 3, 1, 4, 2]
-    assert sent_ids(ask(NOW, "one", 2, newest_first=True)) == [5, 3]
-    assert sent_ids(ask(NOW, "one", 9, at_most_bytes=300)) == [1, 3, 2]
-    assert [one.dataset_bytes for one in ask(NOW, "one", 2)] == [100, 300]
+    assert sent_ids(ask(NOW, "one", 9)) == [1, 4, 3, 2, 5]
+    assert sent_ids(ask(NOW, "one", 9, newest_first=True)) == [5, 4, 3, 2, 1]
+    assert sent_ids(ask(NOW, "one", 2, newest_first=True)) == [5, 4]
+    assert sent_ids(ask(NOW, "one", 9, at_most_bytes=300)) == [1, 2, 3]
+    assert [one.dataset_bytes for one in ask(NOW, "one", 2)] == [100, 400]
     assert ask(NOW, "two", 9) == []
 
 
