@@ -165,6 +165,21 @@ def test_what_was_begun_of_a_dataset_that_vanishes_is_removed(tmp_path):
     assert beamline.part_bytes
 
 
+def test_what_was_damaged_between_two_runs_is_packed_again_and_said(tmp_path, capsys):
+    with Beamline(tmp_path, settle="30s") as beamline:
+        beamline.write(1, 20)
+        beamline.until(lambda: beamline.part_bytes >= 16 * FRAME_BYTES)
+    part = Path(dataset_directory(str(beamline.config.spool.path), 1)) / "archive.part"
+    with part.open("r+b") as file:
+        file.seek(9 * FRAME_BYTES)
+        file.write(b"not what was written")
+    with Beamline(tmp_path, settle="1s") as again:
+        again.write(21, 44)
+        archive = again.archive()
+    assert archive.sha256 == packed_at_once(tmp_path).sha256
+    assert "that were packed already are packed again: frame" in capsys.readouterr().out
+
+
 def test_after_a_restart_it_goes_on_with_what_is_there(tmp_path):
     with Beamline(tmp_path, settle="30s") as beamline:
         beamline.write(1, 20)

@@ -128,6 +128,7 @@ def follow(plan: PackPlan, target_directory: str, tools: PackTools | None = None
             if there_bytes and not found.lost_bytes:
                 workshop.trust(part_path(directory, plan.part_name or plan.file_name))
             return Followed(there_bytes, found.lost_bytes)
+        _say_what_was_lost(found, tools)
         begin = _Begin(plan, workshop, tools, found)
         with _part(plan, directory, tools, found) as part:
             with _writing(plan, part, workshop, begin, found, wants_log=True) as writer:
@@ -157,9 +158,13 @@ def _found(
     found = find_start(plan, os.path.abspath(directory), tree, workshop, partial(done.add, 0))
     if found.start.frames:
         tools.say(f"{show_size(_source_bytes(found))} of {show_size(plan.size_bytes)} are packed already, and stay")
+    _say_what_was_lost(found, tools)
+    return found
+
+
+def _say_what_was_lost(found: Resumption, tools: PackTools) -> None:
     if found.lost_bytes:
         tools.say(f"{show_size(found.lost_bytes)} that were packed already are packed again: {found.reason}")
-    return found
 
 
 def _part(plan: PackPlan, directory: str, tools: PackTools, found: Resumption) -> PartFile:

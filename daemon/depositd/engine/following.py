@@ -38,6 +38,7 @@ def follow_dataset(
     progress: Callable[[int, int], None],
     now: datetime,
     workshop: Workshop,
+    say: Callable[[str], None] = lambda _sentence: None,
 ) -> Followed | None:
     """Archive the closed files of a growing dataset; None where it is not to be followed (any more).
 
@@ -54,6 +55,7 @@ def follow_dataset(
         progress=progress,
         workshop=workshop,
         upload_rate_bytes_per_s=upload_rate(plan, journal, record, now),
+        say=say,
         expected_bytes=expected_bytes(sum(file.size_bytes for file in files), len(files), record.frames),
     )
     try:

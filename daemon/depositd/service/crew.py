@@ -247,7 +247,14 @@ class Crew:
         progress = self._progress(subject, "archiving while it grows", PACK_BUDGET_S)
         try:
             return follow_dataset(
-                self._plan, self._journal, dataset_id, files, progress=progress, now=utc_now(), workshop=self._workshop
+                self._plan,
+                self._journal,
+                dataset_id,
+                files,
+                progress=progress,
+                now=utc_now(),
+                workshop=self._workshop,
+                say=partial(log.info, dataset=dataset_id),
             )
         finally:
             self._transfer_ended(subject)
