@@ -219,7 +219,7 @@ def test_a_byte_that_is_wrong_in_a_frame(prepared, there, tmp_path, number):
     assert found(prepared, there) == number
     said: list[str] = []
     gone_on_with(resumable(prepared / "source"), there, tmp_path, say=said.append)
-    assert said[-1].endswith(f"packed again: frame {number + 1} is damaged or was never written")
+    assert said[-1].endswith(f"packed again: piece {number + 1} of the archive is damaged, or was never written")
 
 
 def test_a_log_that_is_cut_off_anywhere(prepared, there, tmp_path):

@@ -177,7 +177,7 @@ def test_what_was_damaged_between_two_runs_is_packed_again_and_said(tmp_path, ca
         again.write(21, 44)
         archive = again.archive()
     assert archive.sha256 == packed_at_once(tmp_path).sha256
-    assert "that were packed already are packed again: frame" in capsys.readouterr().out
+    assert "of the archive that was begun are packed again: piece" in capsys.readouterr().out
 
 
 def test_after_a_restart_it_goes_on_with_what_is_there(tmp_path):

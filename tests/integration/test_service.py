@@ -341,3 +341,22 @@ def test_failing_work_ends_neither_its_thread_nor_the_next_work():
     assert done.wait(5)
     assert pool.stop(5)
     assert failed == [("test", "a bug")]
+
+
+def test_work_that_was_left_alone_when_the_daemon_stopped_fails_unheard():
+    failed, may_end, began = [], threading.Event(), threading.Event()
+
+    def work():
+        began.set()
+        may_end.wait(20)
+        raise OSError("the journal is closed")
+
+    pool = Pool("archiver", 1, lambda _name, error: failed.append(error))
+    pool.submit(Job("one", work))
+    began.wait(20)
+    assert not pool.stop(0.01)
+    may_end.set()
+    deadline_s = time.monotonic() + 20
+    while pool.under_way and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert (pool.under_way, failed) == ([], [])

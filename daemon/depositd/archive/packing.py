@@ -164,7 +164,7 @@ def _found(
 
 def _say_what_was_lost(found: Resumption, tools: PackTools) -> None:
     if found.lost_bytes:
-        tools.say(f"{show_size(found.lost_bytes)} that were packed already are packed again: {found.reason}")
+        tools.say(f"{show_size(found.lost_bytes)} of the archive that was begun are packed again: {found.reason}")
 
 
 def _part(plan: PackPlan, directory: str, tools: PackTools, found: Resumption) -> PartFile:

@@ -140,7 +140,11 @@ def _as_written(frames: Sequence[Frame], cut: _Cut, path: str, workshop: Worksho
         checks = (partial(_is_right, file.fileno(), at, block) for at, block in zip(offsets, blocks, strict=False))
         right = list(_side_by_side(checks, workshop, tick))
     whole = right.index(False) if False in right else len(right)
-    return cut if whole == cut.frames else _Cut(whole, f"frame {whole + 1:,} is damaged or was never written")
+    return (
+        cut
+        if whole == cut.frames
+        else _Cut(whole, f"piece {whole + 1:,} of the archive is damaged, or was never written")
+    )
 
 
 def _side_by_side(work: Iterable[Callable[[], bool]], workshop: Workshop, tick: Callable[[], None]) -> Iterator[bool]:

@@ -234,7 +234,8 @@ class Crew:
             sizes = ", ".join(f"{printable(one.name)}: {show_size(one.size_bytes)}" for one in packed.archives)
             log.info("archived", dataset=record.id, name=name, archive=sizes)
         if packed.why and packed.why != record.pack_error:  # each reason is said once
-            log.warning("not archived", dataset=record.id, name=name, reason=packed.why, hint=packed.hint)
+            hint = {"hint": packed.hint} if packed.hint else {}
+            log.warning("not archived", dataset=record.id, name=name, reason=packed.why, **hint)
 
     def _may_follow(self, dataset_id: int, size_bytes: int) -> bool:
         """Say whether nobody packs a dataset now, and the spool has twice the room that it would take."""

@@ -46,6 +46,7 @@ class Pool:
         self._failed = failed
         self._ended = ended
         self._stopping = threading.Event()
+        self._left_alone = threading.Event()
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._jobs: dict[Hashable, Job] = {}
@@ -96,14 +97,18 @@ class Pool:
         deadline_s = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(deadline_s - time.monotonic(), 0.0))
-        return not any(thread.is_alive() for thread in self._threads)
+        all_ended = not any(thread.is_alive() for thread in self._threads)
+        if not all_ended:
+            self._left_alone.set()
+        return all_ended
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
             try:
                 job.work()
             except Exception as error:  # noqa: BLE001 - a worker outlives whatever its work does
-                self._failed(self._name, error)
+                if not self._left_alone.is_set():  # else it was not waited for, and the journal is closed by now
+                    self._failed(self._name, error)
                 self._stopping.wait(COOL_DOWN_S)
             finally:
                 with self._lock:
