@@ -23,7 +23,7 @@ from depositd.archive.verifying import verify
 from depositd.archive.workshop import Workshop
 from depositd.archive.zip import ZipWriter, refuse_names
 from depositd.formats.base import ContentCheck
-from depositd.model import Archive, Member, Packing
+from depositd.model import Archive, Block, Member, Packing
 from depositd.rate_limit import RateLimit
 from depositd.units import show_size
 
@@ -81,25 +81,11 @@ def pack(plan: PackPlan, target_directory: str, tools: PackTools | None = None) 
                 _add_all(plan, tree, writer, tools, done, found)
                 reading.close()
                 packed = writer.finish()
-            done.add(0)
-            part.seal()
-            archive = Archive(
-                path=part.path,
-                name=plan.file_name,
-                packing=plan.packing,
-                size_bytes=part.size_bytes,
-                md5=part.md5,
-                inner_md5=packed.inner_md5,
-                sha256=part.sha256,
-                members=tuple(
-                    Member(ended.source.path, ended.source.size_bytes, ended.source.mtime_ns, ended.sha256)
-                    for ended in packed.members
-                ),
-                blocks=packed.blocks,
-                level=begin.choice.level if plan.packing is Packing.ARCHIVE else None,
-                why=begin.choice.why,
+            members = tuple(
+                Member(ended.source.path, ended.source.size_bytes, ended.source.mtime_ns, ended.sha256)
+                for ended in packed.members
             )
-            return _published(archive, part, done)
+            return _published(plan, part, done, begin.choice, members, packed.inner_md5, packed.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,25 +254,38 @@ def _pack_zip(plan: PackPlan, directory: str, tools: PackTools, tree: SourceTree
         with ZipWriter(part, plan.actual_level) as writer:
             _add_all(plan, tree, writer, tools, done, Resumption())
             members = writer.finish()
-        part.seal()
-        archive = Archive(
-            path=part.path,
-            name=plan.file_name,
-            packing=plan.packing,
-            size_bytes=part.size_bytes,
-            md5=part.md5,
-            inner_md5=part.md5,
-            sha256=part.sha256,
-            members=members,
-            level=plan.actual_level,
-            why=_as_configured(plan).why,
-        )
-        return _published(archive, part, done)
+        return _published(plan, part, done, _as_configured(plan), members, None)
 
 
-def _published(archive: Archive, part: PartFile, done: _Done) -> Archive:
-    """Let an archive be seen; frames were proven as they were written, a single stream is read back now."""
-    if not archive.blocks:
+def _published(
+    plan: PackPlan,
+    part: PartFile,
+    done: _Done,
+    choice: Choice,
+    members: tuple[Member, ...],
+    inner_md5: str | None,
+    blocks: tuple[Block, ...] = (),
+) -> Archive:
+    """Make a packed file durable, let it be seen, and return what it is; without a tar inside, ``inner_md5`` is None.
+
+    Frames (``blocks``) were proven as they were written, a single stream is read back now.
+    """
+    done.add(0)
+    part.seal()
+    archive = Archive(
+        path=part.path,
+        name=plan.file_name,
+        packing=plan.packing,
+        size_bytes=part.size_bytes,
+        md5=part.md5,
+        inner_md5=inner_md5 or part.md5,
+        sha256=part.sha256,
+        members=members,
+        blocks=blocks,
+        level=choice.level if plan.packing is Packing.ARCHIVE else None,
+        why=choice.why,
+    )
+    if not blocks:
         verify(archive, partial(done.add, 0))
     part.publish()
     return dataclasses.replace(archive, path=part.final_path)
