@@ -190,7 +190,7 @@ def _damage(what: str) -> Iterator[None]:
         OSError,
         ValueError,  # numbers and names that are none
         OverflowError,
-        RuntimeError,  # NotImplementedError among them: a flag that asks for a key or an unknown method
+        RuntimeError,  # what zipfile raises, or a kind of it: for a flag that asks for a key, for an unknown method
     ) as error:
         raise ArchiveInvalid(f"its {what} is damaged: {error}") from error
 
