@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import data, sink
-from bench.figures import Figure
+from bench.figures import Figure, speed_beside
 from bench.measuring import Contest, Contestant, Run, hold, run_command, run_here
 from bench.report import Results
 from depositd.archive import PackPlan, PackTools, pack
@@ -62,7 +62,11 @@ def archive_cbf(source: Path, spool: Path, rounds: int) -> Results:
     fixed = [_ours(source, spool, "frames", 3), _tar(source, spool, "-3 -T0")]
     at_level_3 = _hold("archive CBF at level 3", source, fixed, rounds)
     _empty(spool)
-    figures = [_speed(best, LEAST_CBF_RATIO), _size(best, MOST_CBF_SIZE), _speed(at_level_3, LEAST_LEVEL_3_RATIO)]
+    figures = [
+        speed_beside(best, LEAST_CBF_RATIO),
+        _size(best, MOST_CBF_SIZE),
+        speed_beside(at_level_3, LEAST_LEVEL_3_RATIO),
+    ]
     return Results((best, at_level_3), tuple(figures))
 
 
@@ -72,7 +76,7 @@ def archive_eiger(source: Path, title: str, spool: Path, rounds: int) -> Results
     contestants = [_ours(source, spool, "eiger"), *(_tar(source, spool, each) for each in ("-T0", "-1 -T0"))]
     contest = _hold(title, source, contestants, rounds)
     _empty(spool)
-    return Results((contest,), (_speed(contest, LEAST_EIGER_RATIO), _size(contest, MOST_EIGER_SIZE)))
+    return Results((contest,), (speed_beside(contest, LEAST_EIGER_RATIO), _size(contest, MOST_EIGER_SIZE)))
 
 
 def upload(file: Path, rounds: int) -> Results:
@@ -84,7 +88,7 @@ def upload(file: Path, rounds: int) -> Results:
             Contestant("curl -F", partial(run_command, [*CURL, "--form", f"dataset_file=@{file}", f"{url}upload/"])),
         ]
         contest = hold("upload to loopback", archive.size_bytes, "B", contestants, rounds, _UPLOAD_NOTES)
-    return Results((contest,), (_speed(contest, LEAST_UPLOAD_RATIO),))
+    return Results((contest,), (speed_beside(contest, LEAST_UPLOAD_RATIO),))
 
 
 CURL = ("curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "--header", "Authorization: Token bench")
@@ -115,18 +119,6 @@ def _maker(name: str, target: Path, run: Callable[[], Run]) -> Contestant:
         return run()
 
     return Contestant(name, run_anew, lambda: target.stat().st_size)
-
-
-def _speed(contest: Contest, least: float) -> Figure:
-    """Return the ratio to the first rival, beside what was promised."""
-    ours, rival = contest.standings[:2]
-    return Figure(
-        f"{contest.title} ({show_size(contest.amount)}), beside {rival.name}",
-        contest.ratio(rival),
-        "x as fast",
-        least=least,
-        details=f"medians: {ours.wall_s:.2f} s, {rival.wall_s:.2f} s",
-    )
 
 
 def _size(contest: Contest, most: float) -> Figure:

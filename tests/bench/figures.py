@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.measuring import Contest
 from depositd.units import show_size
 
 
@@ -44,6 +45,35 @@ class Figure:
     def outcome(self) -> str:
         """``reached`` or ``missed``, empty where nothing is promised."""
         return {None: "", True: "reached", False: "missed"}[self.is_reached]
+
+
+def speed_beside(contest: Contest, least: float) -> Figure:
+    """Return how many times as fast depositd was as its first rival, beside what was promised."""
+    rival = contest.standings[1]
+    return Figure(
+        f"{contest.title} ({show_size(contest.amount)}), beside {rival.name}",
+        contest.ratio(rival),
+        "x as fast",
+        least=least,
+        details=_medians(contest),
+    )
+
+
+def time_beside(contest: Contest, what: str, beside: str, most: float) -> Figure:
+    """Return what share of its first rival's time depositd took, beside what was promised."""
+    ours, rival = contest.standings[:2]
+    return Figure(
+        f"{what} ({show_size(contest.amount)}), beside {beside}",
+        ours.wall_s / rival.wall_s,
+        "x the time",
+        most=most,
+        details=_medians(contest),
+    )
+
+
+def _medians(contest: Contest) -> str:
+    ours, rival = contest.standings[:2]
+    return f"medians: {ours.wall_s:.2f} s, {rival.wall_s:.2f} s"
 
 
 def _shown(value: float, unit: str) -> str:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from bench import data
 from bench.contests import pack_plan, tools_for
-from bench.figures import Figure
+from bench.figures import time_beside
 from bench.measuring import Contestant, Run, hold
 from bench.replay import replay
 from bench.report import Results
 from depositd.archive import PackTools, Workshop, follow, pack
-from depositd.units import show_size
 
 MOST_RATIO = 0.15
 FORMAT = "frames"
@@ -37,14 +36,7 @@ def measure(source: Path, directory: Path, rounds: int) -> Results:
         contest = hold("last frame to archive", size_bytes, "B", contestants, rounds, _NOTES)
     name = f"{source.name}.tar.zst"
     assert (spool / "followed" / name).read_bytes() == (spool / "afterwards" / name).read_bytes(), "the bytes differ"
-    ours, rival = contest.standings
-    figure = Figure(
-        f"last frame to archive, followed ({show_size(size_bytes)}), beside the same made afterwards",
-        ours.wall_s / rival.wall_s,
-        "x the time",
-        most=MOST_RATIO,
-        details=f"medians: {ours.wall_s:.2f} s, {rival.wall_s:.2f} s",
-    )
+    figure = time_beside(contest, "last frame to archive, followed", "the same made afterwards", MOST_RATIO)
     return Results((contest,), (figure,))
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from bench import data
 from bench.contests import pack_plan, pack_series, tools_for
-from bench.figures import Figure
+from bench.figures import time_beside
 from bench.measuring import Contestant, Run, hold, run_here
 from bench.report import Results
 from depositd.archive import pack
-from depositd.units import show_size
 
 MOST_RATIO = 0.25
 KILLED_AT = 0.9
@@ -36,14 +35,7 @@ def measure(source: Path, directory: Path, rounds: int) -> Results:
     ]
     size_bytes = data.total_bytes(data.files_below(source))
     contest = hold("archive after kill -9 at 90 %", size_bytes, "B", contestants, rounds, _NOTES)
-    ours, rival = contest.standings
-    figure = Figure(
-        f"archive after kill -9 at 90 % ({show_size(size_bytes)}), beside from scratch",
-        ours.wall_s / rival.wall_s,
-        "x the time",
-        most=MOST_RATIO,
-        details=f"medians: {ours.wall_s:.2f} s, {rival.wall_s:.2f} s",
-    )
+    figure = time_beside(contest, contest.title, "from scratch", MOST_RATIO)
     return Results((contest,), (figure,))
 
 

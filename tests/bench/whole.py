@@ -14,13 +14,12 @@ from typing import Any
 
 from bench import daemons, data, sink
 from bench.contests import CURL
-from bench.figures import Figure
+from bench.figures import speed_beside
 from bench.measuring import Contestant, Run, hold, run_command
 from bench.replay import replay
 from bench.report import Results
 from depositd.journal import Journal
 from depositd.model import DeliveryState
-from depositd.units import show_size
 
 LEAST_RATIO = 5.0
 SETTLE_S = 2.0
@@ -74,14 +73,7 @@ def measure(source: Path, directory: Path, rounds: int) -> Results:
             ),
         ]
         contest = hold("last frame to submitted", size_bytes, "B", contestants, rounds, _NOTES)
-    ours, rival = contest.standings
-    figure = Figure(
-        f"last frame to submitted ({show_size(size_bytes)}), beside {rival.name}",
-        contest.ratio(rival),
-        "x as fast",
-        least=LEAST_RATIO,
-        details=f"medians: {ours.wall_s:.2f} s, {rival.wall_s:.2f} s",
-    )
+    figure = speed_beside(contest, LEAST_RATIO)
     return Results((contest,), (figure,))
 
 
