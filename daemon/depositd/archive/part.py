@@ -17,6 +17,7 @@ from depositd.archive.framelog import LOG_SUFFIX, FrameLog
 from depositd.archive.hashing import Bytes, Hash, new
 from depositd.archive.plan import FILE_NAME_MOST_BYTES
 from depositd.errors import ArchiveInvalid, ContentCorrupt, SpoolFull
+from depositd.moments import Moment, reached
 from depositd.units import printable, show_size
 
 PART_SUFFIX = ".part"
@@ -96,6 +97,7 @@ class PartFile:
             self._file = open(os.open(self.path, flags, 0o640), "r+b", buffering=0)  # noqa: SIM115 (closed in __exit__)
             self._file.truncate(self.size_bytes)
             self._file.seek(self.size_bytes)
+            reached(Moment.PART_OPENED, self.path)
         except OSError as error:
             if error.errno in _FULL:
                 self._raise(error)
@@ -151,6 +153,7 @@ class PartFile:
         finally:
             hashed.result()
         self.size_bytes += len(data)
+        reached(Moment.PART_WRITTEN, self.path)
         if self.size_bytes - self._floor_checked_at_bytes >= _FLOOR_EVERY_BYTES:
             self._check_floor()
             self._floor_checked_at_bytes = self.size_bytes
@@ -200,6 +203,7 @@ class PartFile:
     def note(self, log: FrameLog, line: bytes) -> None:
         """Add a line to the log; raises SpoolFull or ArchiveInvalid."""
         self._write_all(log.descriptor, memoryview(line))
+        reached(Moment.FRAME_NOTED, self.log_path)
 
     def _write_all(self, descriptor: int, rest: memoryview) -> None:
         try:
@@ -219,11 +223,13 @@ class PartFile:
             self._fsync(self._file.fileno())
         except OSError as error:
             self._raise(error)
+        reached(Moment.PART_SEALED, self.path)
 
     def publish(self) -> None:
         """Give the file its final name, durably."""
         try:
             os.rename(self.path, self.final_path)
+            reached(Moment.PART_NAMED, self.final_path)
             try:
                 _fsync_directory(self._directory, self._fsync)
             except OSError:
@@ -231,6 +237,7 @@ class PartFile:
                 raise
         except OSError as error:
             self._raise(error)
+        reached(Moment.PART_PUBLISHED, self.final_path)
 
     def _check_floor(self) -> None:
         try:

@@ -14,6 +14,7 @@ from collections.abc import Container
 from depositd.archive.framelog import LOG_SUFFIX
 from depositd.archive.part import PART_SUFFIX
 from depositd.model import Archive
+from depositd.moments import Moment, reached
 
 _UNFINISHED = (PART_SUFFIX, PART_SUFFIX + LOG_SUFFIX)
 _DATASET_DIRECTORY = re.compile(r"depositd-[0-9]+")
@@ -58,6 +59,7 @@ def discard(archive: Archive) -> None:
     """Remove a packed file, and its dataset's directory with the last one; what is gone already is no error."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(archive.path)
+    reached(Moment.ARCHIVE_REMOVED, archive.path)
     directory = os.path.dirname(archive.path)
     if _DATASET_DIRECTORY.fullmatch(os.path.basename(directory)):
         _remove_if_empty(directory)

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from depositd.destinations.checked import BLOCK_BYTES, Altered, Promise, Readable, checked
 from depositd.errors import ArchiveInvalid
 from depositd.model import Archive, Block
+from depositd.moments import Moment, reached
 from depositd.rate_limit import RateLimit
 from depositd.units import printable
 
@@ -166,6 +167,8 @@ class Body:
 
         Raises ArchiveInvalid where the file changed.
         """
+        if self.began:
+            reached(Moment.BODY_SENT if self.whole else Moment.BODY_BEGUN)
         most = min(size, BLOCK_BYTES) if size > 0 else BLOCK_BYTES
         file_at = self._at - len(self._head)
         tail_at = file_at - self._file_bytes

@@ -21,6 +21,7 @@ from depositd.destinations.base import Measures, Outcome, Report
 from depositd.destinations.checked import BLOCK_BYTES, Altered, Promise, Readable, checked
 from depositd.errors import ArchiveInvalid, Rejected, Unavailable
 from depositd.model import Archive, Delivery, Metadata, Packing, Problem
+from depositd.moments import Moment, reached
 from depositd.rate_limit import RateLimit
 from depositd.states import DeliveryEvent
 from depositd.units import printable, show_size
@@ -112,10 +113,12 @@ class DirectoryDestination:
                 return _delivered(final, "is there already, with the same content")
             try:
                 self._copy(archive, part, report.progress)
+                reached(Moment.COPY_SEALED, part)
                 final = self._named(part, final, archive, report.progress)
             except BaseException:
                 _remove(part)
                 raise
+            reached(Moment.COPY_NAMED, final)
             _fsync_directory(self._path)
         return _delivered(final, f"is a copy whose {archive.size_bytes:,} bytes were read back and compared")
 
@@ -181,6 +184,7 @@ class DirectoryDestination:
                 if self._rate_limit is not None:
                     self._rate_limit.take(len(block), tell)
                 tell()
+            reached(Moment.COPY_WRITTEN, part)
             os.fsync(target)
             if hasattr(os, "posix_fadvise"):  # read back from the disk, not from the cache
                 os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -231,6 +235,7 @@ def _give_name(part: str, final: str) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from error
         os.rename(part, final)
         return
+    reached(Moment.COPY_LINKED, final)
     os.unlink(part)
 
 

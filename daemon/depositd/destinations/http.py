@@ -37,6 +37,7 @@ from depositd.destinations.classify import (
 )
 from depositd.destinations.fields import Undocumented
 from depositd.errors import ConfigError
+from depositd.moments import Moment, reached
 from depositd.secrecy import Secrets
 from depositd.units import printable
 from depositd.urls import has_login, is_in_the_clear, proxy_url, web_url
@@ -159,6 +160,7 @@ class Session:
         timeout_s = read_timeout_s(len(body) if body else 0)
         response: requests.Response | None = None
         with self._classified(method, url, body, repeatable, timeout_s):
+            reached(Moment.REQUEST_BEGINS, f"{method} {path}")
             response = self._requests.request(
                 method,
                 url,
@@ -168,7 +170,9 @@ class Session:
                 allow_redirects=False,
                 stream=True,
             )
+            reached(Moment.ANSWER_BEGUN, f"{method} {path}")
             content, cut = _content(response, self._clock() + timeout_s, self._clock)
+        reached(Moment.ANSWER_READ, f"{method} {path}")
         answer = Answer(self._sent(method, url, body, repeatable), response.status_code, response.headers, content)
         if answer.status not in expected:
             raise error_for_status(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from depositd import io_priority
 from depositd.errors import JournalError
+from depositd.moments import Moment, reached
 
 BUSY_TIMEOUT_S = 30.0
 """How long a writer waits for another process's short transaction."""
@@ -75,6 +76,7 @@ class Database:
                 raise
             finally:
                 self._writing = False
+            reached(Moment.RECORDED)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -6,6 +6,7 @@ import sqlite3
 from datetime import datetime
 
 from depositd.journal.records import LONGEST_TEXT, time_text
+from depositd.moments import Moment, reached
 from depositd.units import printable
 
 
@@ -22,3 +23,4 @@ def append(
         "INSERT INTO history (dataset_id, delivery_id, at, event, detail) VALUES (?, ?, ?, ?, ?)",
         (dataset_id, delivery_id, time_text(now), str(event), printable(detail, LONGEST_TEXT)),
     )
+    reached(Moment.RECORDING, str(event))
