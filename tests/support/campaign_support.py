@@ -78,10 +78,10 @@ class Campaign(Beamline):
         (self.data / "any" / f"large{number}.dat").write_bytes(large)
         self.remember()
 
-    def measure_series(self, number: int = 1, frames: int = 4) -> list[Path]:
-        """Write a series that is whole with four frames; return its files."""
+    def measure_series(self, number: int = 1, frames: int = 4, *, first: int = 1) -> list[Path]:
+        """Write frames of a series that is whole with four; return its files."""
         directory = self.data / "px" / f"mx{number}"
-        write_series(directory, f"lyso_{number}", frames, seed=number)
+        write_series(directory, f"lyso_{number}", frames, first=first, seed=number)
         self.remember()
         return sorted(directory.iterdir())
 

@@ -94,8 +94,9 @@ class Chance:
     def listener(self) -> Any:
         dice = random.Random(self.seed)
 
-        def roll(_moment: Moment, _detail: str) -> None:
+        def roll(moment: Moment, detail: str) -> None:
             if dice.randrange(self.one_in) == 0:
+                os.write(2, f"{moment} ({detail})\n".encode("utf-8", "replace"))
                 os.kill(os.getpid(), signal.SIGKILL)
 
         return roll
