@@ -15,9 +15,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+from faults_support import RECORDED, Proof, table, unproven
+from gone_file_server import why_no_fuse
 from hypothesis import settings
+from machine_support import why_no_faketime
 from matrix_support import fault_matrix, recorded
 from mounts_support import why_no_mounts, why_no_watch_limit
+from network_support import why_no_netns
 from systemd_support import why_no_systemd
 
 # what the last change broke, and not what luck finds today: scripts/test tries new examples each time
@@ -30,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="finished acquisitions of real instruments; without it, tests marked real_data are left out",
     )
+    parser.addoption("--faults", metavar="FILE", help="write which test proves which fault; fail where none does")
 
 
 def left_out(config: pytest.Config) -> dict[str, str]:
@@ -41,8 +46,14 @@ def left_out(config: pytest.Config) -> dict[str, str]:
         reasons["systemd"] = reason
     if (reason := why_no_mounts()) is not None:
         reasons["mounts"] = reason
+    if (reason := why_no_fuse()) is not None:
+        reasons["fuse"] = reason
     if (reason := why_no_watch_limit()) is not None:
         reasons["watch_limit"] = reason
+    if (reason := why_no_netns()) is not None:
+        reasons["netns"] = reason
+    if (reason := why_no_faketime()) is not None:
+        reasons["faketime"] = reason
     if shutil.which("systemd-analyze") is None:
         reasons["systemd_analyze"] = "systemd-analyze not installed"
     return reasons
@@ -58,6 +69,37 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
     for line in fault_matrix([value for report in reports for value in recorded(report, "fault matrix")]):
         terminalreporter.write_line(line)
+
+    if config.getoption("--faults"):
+        Path(config.getoption("--faults")).write_text(
+            table(proofs := proven_faults(terminalreporter)), encoding="utf-8"
+        )
+        for sentence in unproven(proofs):
+            terminalreporter.write_line(f"FAULTS: {sentence}", red=True)
+
+
+def proven_faults(terminalreporter: pytest.TerminalReporter) -> list[Proof]:
+    """Return what each test that is marked with rows of the faults has proven."""
+    proofs = []
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if not isinstance(report, pytest.TestReport):
+                continue  # a file that could not be collected
+            test = report.nodeid.partition("[")[0]
+            rows = [row for key, row in report.user_properties if key == RECORDED]
+            proofs += [Proof(row, test, "passed" if outcome == "passed" else "failed") for row in rows]
+    return proofs
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--faults") and reporter is not None and unproven(proven_faults(reporter)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("fault"):
+        item.user_properties += [(RECORDED, row) for row in mark.args]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,7 +6,8 @@
     ├── ConfigError          the config is wrong; nothing starts, exit 2
     ├── IllegalTransition    a step that the table in states.py does not know: a bug, or a word that comes too late
     ├── LockedError          another daemon owns the state directory; exit 1
-    ├── JournalError         the journal cannot be used: corrupt, too new, on a network file system
+    ├── JournalError         the journal cannot be used: too new, on a network file system, its disk full
+    │   └── JournalLost      it is damaged, empty, gone or older than it was; a backup can take its place
     ├── SourceChanged        a file changed while it was read; the dataset grows again
     ├── SourceUnreadable     a file or directory cannot be read; it is named and looked at again
     ├── ContentCorrupt       a file's content contradicts its own checksum; the dataset is corrupt
@@ -53,7 +54,17 @@ class LockedError(DepositdError):
 
 
 class JournalError(DepositdError):
-    """The journal cannot be used."""
+    """The journal cannot be used; ``made_room`` where its disk was full and the same step can be recorded now."""
+
+    made_room = False
+
+
+class JournalLost(JournalError):
+    """The journal is damaged, empty, gone, or (``is_sound``) whole but without facts that it had."""
+
+    def __init__(self, message: str, *, hint: str = "", is_sound: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.is_sound = is_sound
 
 
 class SourceChanged(DepositdError):

@@ -6,22 +6,11 @@ scheduler heeds it (bfq, mq-deadline); a file server does not hear of it.
 
 from __future__ import annotations
 
-import functools
-import platform
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SYSTEM_CALLS = {
-    "x86_64": (251, 252),
-    "aarch64": (30, 31),
-    "riscv64": (30, 31),
-    "loongarch64": (30, 31),
-    "ppc64le": (273, 274),
-    "s390x": (282, 283),
-}
-"""The numbers of ``ioprio_set`` and ``ioprio_get``, for which the C library has no names."""
+from depositd import portable
 
 _ONE_TASK = 1
 IDLE = 3 << 13
@@ -75,7 +64,7 @@ def not_idle() -> Iterator[None]:
 
 def current(task_id: int = 0) -> int | None:
     """Return the I/O priority of a task, or of this thread: 0 where none was ever set, None where nobody can say."""
-    calls = _calls()
+    calls = portable.io_priority_calls()
     if calls is None:
         return None
     priority = calls[1](_ONE_TASK, task_id)
@@ -90,29 +79,5 @@ def lend(process_id: int) -> None:
 
 
 def _set(task_id: int, priority: int) -> bool:
-    calls = _calls()
+    calls = portable.io_priority_calls()
     return calls is not None and calls[0](_ONE_TASK, task_id, priority) == 0
-
-
-@functools.cache
-def _calls() -> tuple[Callable[[int, int, int], int], Callable[[int, int], int]] | None:
-    """Return ``ioprio_set`` and ``ioprio_get``, None on a system whose numbers are not known."""
-    numbers = _SYSTEM_CALLS.get(platform.machine())
-    # a 32-bit program on a 64-bit kernel has other numbers
-    if sys.platform != "linux" or numbers is None or sys.maxsize < 2**32:
-        return None
-    import ctypes
-
-    system_call = ctypes.CDLL(None).syscall
-    # a variadic function takes its numbers as they are given: a plain int would be cut to 32 bits
-    system_call.argtypes = (ctypes.c_long,) * 4
-    system_call.restype = ctypes.c_long
-    number_set, number_get = numbers
-
-    def ioprio_set(which: int, who: int, priority: int) -> int:
-        return int(system_call(number_set, which, who, priority))
-
-    def ioprio_get(which: int, who: int) -> int:
-        return int(system_call(number_get, which, who, 0))
-
-    return ioprio_set, ioprio_get

@@ -367,6 +367,15 @@ class Delivery:
     sent_at: datetime | None = None
     replaces: str | None = None
 
+    @property
+    def is_forgotten(self) -> bool:
+        """True where the journal was lost since, so that nobody here knows whether it was ever sent."""
+        return self.sent_at is not None and FORGOTTEN in self.baseline
+
+
+FORGOTTEN = "journal_lost_at"
+"""The key of a baseline that stands for one that nobody noted, for a send that may never have begun."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -41,6 +41,16 @@ class Secrets:
         longest_first = sorted(frozenset[str]().union(*self._spellings.values()), key=len, reverse=True)
         self._pattern = re.compile("|".join(re.escape(spelling) for spelling in longest_first), re.IGNORECASE)
 
+    def without_begun(self, text: str) -> str:
+        """Return a text that was cut off somewhere without its end, where that may be the beginning of a secret."""
+        known = [spelling.lower() for each in tuple(self._spellings.values()) for spelling in each]
+        longest = max(map(len, known), default=0)
+        for at in range(max(len(text) - longest, 0), len(text) - SHORTEST_SECRET + 1):
+            rest = text[at:].lower()
+            if any(spelling.startswith(rest) for spelling in known):
+                return text[:at]
+        return text
+
     def redact(self, text: str) -> str:
         """Return a text with every secret replaced."""
         return text if self._pattern is None else self._pattern.sub(self._replacement.replace("\\", r"\\"), text)

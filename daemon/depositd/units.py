@@ -122,8 +122,8 @@ def printable(text: str, longest: int | None = None) -> str:
     Control characters, line separators and bidirectional overrides become ``\n``, ``\x1b`` or ``\u202e``;
     bytes that are not UTF-8 become ``\xff``.  ``longest`` cuts with an ellipsis.
     """
-    plain = text.isascii() and text.isprintable()
-    shown = text if plain else "".join(_printable_character(character) for character in text)
+    # Python calls those printable that are left as they are here, and a few less
+    shown = text if text.isprintable() else "".join(_printable_character(character) for character in text)
     if longest is not None and len(shown) > longest:
         shown = shown[: max(longest - 1, 0)] + "…"
     return shown

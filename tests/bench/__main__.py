@@ -79,6 +79,7 @@ def _options() -> argparse.Namespace:
         ("--known", 100_000, "datasets that an idle daemon knows"),
         ("--held", 10_000, "deliveries that are held"),
         ("--submissions", 1_000, "to poll"),
+        ("--datasets", 100_000, "in the journal that is asked"),
         ("--rounds", 3, "that count, in turn"),
     ):
         parser.add_argument(name, type=int, default=number, metavar="N", help=f"{what} (default %(default)s)")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import contests, data, following, held, idle, judging, live, memory, poll, resuming, sweeps, whole
+from bench import asking, contests, data, following, held, idle, judging, live, memory, poll, resuming, sweeps, whole
 from bench.report import Results
 from depositd.units import show_size
 
@@ -142,6 +142,12 @@ def _poll(work: Work) -> Results:
     return Results(figures=tuple(poll.measure(work.directory, work.options.submissions)))
 
 
+def _journal(work: Work) -> Results:
+    say(f"asking a journal of {work.options.datasets:,} datasets")
+    unsettled = max(work.options.datasets // 200, 7)
+    return Results(figures=tuple(asking.measure(work.directory, work.options.datasets, unsettled, work.options.rounds)))
+
+
 PARTS: Mapping[str, Callable[[Work], Results]] = {
     "archive": _archive,
     "follow": _follow,
@@ -156,6 +162,7 @@ PARTS: Mapping[str, Callable[[Work], Results]] = {
     "idle": _idle,
     "held": _held,
     "poll": _poll,
+    "journal": _journal,
 }
 _FRAMES: Mapping[str, Callable[[argparse.Namespace], float]] = {
     "judge": lambda options: options.frames,

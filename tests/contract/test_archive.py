@@ -141,6 +141,7 @@ def test_a_packed_file_verifies_and_one_that_is_gone_does_not(plan, spool):
     assert caught.value.hint
 
 
+@pytest.mark.fault(11)
 def test_every_truncation_is_found(plan, spool):
     archive = pack_it(plan, spool)
     for size_bytes in range(archive.size_bytes - archive.size_bytes % 4096, -1, -4096):
@@ -152,6 +153,7 @@ def test_every_truncation_is_found(plan, spool):
             verify(believed(archive))
 
 
+@pytest.mark.fault(11)
 def test_every_flipped_bit_is_found(plan, spool):
     archive = pack_it(plan, spool)
     packed = Path(archive.path).read_bytes()
@@ -165,6 +167,7 @@ def test_every_flipped_bit_is_found(plan, spool):
             verify(archive)
 
 
+@pytest.mark.fault(11)
 def test_what_is_appended_is_found(plan, spool):
     archive = pack_it(plan, spool)
     with open(archive.path, "ab") as file:
@@ -269,6 +272,7 @@ def test_progress_can_stop_it_at_any_moment(plan, spool, moment):
     assert old.read_bytes() == b"an older one"
 
 
+@pytest.mark.fault(12)
 def test_a_file_that_grows_while_it_is_read_is_found(plan, spool):
     file = next(file for file in plan.in_order() if file[1].size_bytes)[1]
 
@@ -281,6 +285,7 @@ def test_a_file_that_grows_while_it_is_read_is_found(plan, spool):
     assert entries(spool) == []
 
 
+@pytest.mark.fault(15)
 def test_the_floor_of_free_space_is_kept(plan, spool):
     with pytest.raises(SpoolFull, match=r"has 5\.00 GB free, less than the floor of 20\.0 GB") as caught:
         pack_it(replace(plan, min_free_bytes=20 * 10**9), spool, free_bytes=lambda _path: 5 * 10**9)
@@ -310,6 +315,7 @@ class Fsync:
             raise OSError(errno.EIO, "Input/output error")
 
 
+@pytest.mark.fault(14)
 @pytest.mark.parametrize("failing", [1, 2])
 def test_after_a_failed_fsync_the_file_is_thrown_away(plan, spool, failing):
     spool.mkdir(parents=True)
@@ -321,12 +327,14 @@ def test_after_a_failed_fsync_the_file_is_thrown_away(plan, spool, failing):
     assert fsync.calls == 2, "the file, then its directory"
 
 
+@pytest.mark.fault(14)
 def test_a_new_directory_is_made_durable_too(plan, spool):
     fsync = Fsync()
     pack_it(plan, spool, fsync=fsync)
     assert fsync.calls == 3
 
 
+@pytest.mark.fault(11, 14)
 def test_what_the_disk_gives_back_otherwise_is_found_before_it_is_visible(plan, spool):
     def write(descriptor: int, data: memoryview) -> int:
         return os.write(descriptor, bytes([data[0] ^ 0x5A]) + data[1:])

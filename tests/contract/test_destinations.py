@@ -507,6 +507,7 @@ NOT_STORED = ("drop-before-body", "drop-mid-body", "409", "429", "500", "502", "
 
 class TestLostAnswers:
     @pytest.mark.parametrize("kind", COMMITTED)
+    @pytest.mark.fault(21)
     def test_what_was_stored_before_its_answer_was_lost_is_found_and_not_sent_again(self, opened, server, kind):
         server.sandbox.fault(server.upload_path, kind)
         driver = opened.driver(server)
@@ -666,6 +667,7 @@ class TestBadDays:
         assert server.things() == [server.wanted(driver.archive)]
 
     @pytest.mark.parametrize("how", ["flipped", "shorter", "longer", "gone"])
+    @pytest.mark.fault(22)
     def test_what_changed_after_packing_is_never_there_whole(self, opened, place, how):
         driver = opened.driver(place)
         ALTERATIONS[how](driver.archive.path)
@@ -710,6 +712,7 @@ class TestOverTls:
         assert secure.things() == [secure.wanted(driver.archive)]
 
     @pytest.mark.parametrize("kind", ["401", "413", "500", "drop-mid-body"])
+    @pytest.mark.fault(20)
     def test_an_early_answer_that_cannot_be_read_leads_to_a_question(self, secure, driver, kind):
         """The server answers while the body is still on its way; the client mostly sees a broken pipe."""
         secure.sandbox.fault(secure.upload_path, kind, early=True)

@@ -151,6 +151,7 @@ def test_a_run_whose_answer_was_lost_in_a_crash_is_there_once(beamline, sandbox)
 
 
 @pytest.mark.parametrize("kind", ["drop-mid-body", "commit-then-drop", "commit-then-502", "half-answer"])
+@pytest.mark.fault(21)
 def test_a_lost_answer_leads_to_one_dataset(beamline, sandbox, kind):
     write_series(beamline.data / "px", "lyso_1", 12)
     write_run(beamline.data / "ms", "sample1")
@@ -241,6 +242,7 @@ def test_a_missing_source_is_taken_up_when_it_comes(beamline, sandbox):
         assert daemon.stop() == 0
 
 
+@pytest.mark.fault(13)
 def test_strange_names_and_files_hold_nothing_up(beamline, sandbox):
     px = beamline.data / "px"
     strange = os.fsdecode(b"new\nline\xff\x1b[31m")
@@ -260,6 +262,7 @@ def test_strange_names_and_files_hold_nothing_up(beamline, sandbox):
     assert "odd\\n\\xfe" in text
 
 
+@pytest.mark.fault(31)
 def test_two_daemons_on_one_state_directory(beamline):
     with beamline.start() as daemon:
         until(lambda: "ready" in daemon.log, what="it is ready")

@@ -486,6 +486,9 @@ class Broken:
     def finish(self) -> bytes:
         return b""
 
+    def stop(self) -> None:
+        pass
+
 
 def write_frames(source: Path, spool: Path, workshop: Workshop, begin: Callable[[memoryview], Broken]) -> None:
     plan = plan_for(source)

@@ -39,6 +39,7 @@ def contents(root: Path) -> dict[bytes, tuple[bytes, int]]:
     return found
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "bzip2", "none"])
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_gnu_tar_gives_back_every_name_content_and_time(tmp_path, compression, locale):
@@ -198,6 +199,7 @@ def test_a_quota_that_is_told_only_at_fsync_is_a_full_spool(tmp_path):
     assert entries(tmp_path / "spool") == []
 
 
+@pytest.mark.fault(13)
 def test_file_names_up_to_the_longest(tmp_path):
     write_tree(tmp_path / "source", {"a": b"x"})
     name = "n" * (255 - len(SUFFIXES["zstd"])) + SUFFIXES["zstd"]
@@ -206,6 +208,7 @@ def test_file_names_up_to_the_longest(tmp_path):
     verify(archive)
 
 
+@pytest.mark.fault(14)
 def test_an_archive_being_packed_is_not_visible_under_its_name(tmp_path):
     write_tree(tmp_path / "source", {"a": b"x"})
     seen: list[list[str]] = []
@@ -241,6 +244,7 @@ def test_memory_stays_flat_for_one_gibibyte(tmp_path):
     assert grown_mib <= 150
 
 
+@pytest.mark.fault(14)
 @pytest.mark.parametrize(("number", "error"), [(errno.EIO, ArchiveInvalid), (errno.ENOSPC, SpoolFull)])
 @pytest.mark.parametrize("growing", [False, True])
 def test_what_cannot_be_made_durable_on_the_way_is_thrown_away(number, error, growing, tmp_path):

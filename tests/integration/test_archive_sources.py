@@ -49,6 +49,7 @@ def refused(source: Path, spool: Path, change: Callable[[], None], *, while_read
     return str(caught.value)
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("while_read", [False, True])
 def test_appended(source, path, tmp_path, while_read):
     said = refused(source, tmp_path / "spool", lambda: path.write_bytes(noise(2048)), while_read=while_read)
@@ -56,12 +57,14 @@ def test_appended(source, path, tmp_path, while_read):
     assert said == f"{NAME} grew from 1,024 to 2,048 bytes {when}"
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("while_read", [False, True])
 def test_cut_short(source, path, tmp_path, while_read):
     said = refused(source, tmp_path / "spool", lambda: os.truncate(path, 10), while_read=while_read)
     assert said.startswith(f"{NAME} shrank from 1,024 to 10 bytes")
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("while_read", [False, True])
 def test_written_in_place(source, path, tmp_path, while_read):
     def write() -> None:
@@ -82,6 +85,7 @@ def test_written_in_place_with_its_times_restored(source, path, tmp_path):
     assert said == f"{NAME} was changed while it was read, although its size and modification time are as before"
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("while_read", [False, True])
 def test_replaced_by_another_of_the_same_size_and_time(source, path, tmp_path, while_read):
     def replace() -> None:
@@ -103,11 +107,13 @@ def test_vanished(source, path, tmp_path, while_read):
     assert said.startswith((f"{NAME} vanished", f"{NAME} was changed while it was read"))
 
 
+@pytest.mark.fault(12)
 def test_a_later_file_changes_while_an_earlier_one_is_read(source, path, tmp_path):
     said = refused(source, tmp_path / "spool", lambda: (source / "mx1/zz").write_bytes(b"longer now"), while_read=True)
     assert said == "mx1/zz grew from 8 to 10 bytes after it was looked at"
 
 
+@pytest.mark.fault(13)
 def test_a_link_in_place_of_the_file(source, path, tmp_path):
     def link() -> None:
         os.rename(path, source.parent / "outside")
@@ -116,6 +122,7 @@ def test_a_link_in_place_of_the_file(source, path, tmp_path):
     assert "stands in its path" in refused(source, tmp_path / "spool", link, while_read=False)
 
 
+@pytest.mark.fault(13)
 def test_a_link_in_the_middle_that_leads_to_the_very_same_file(source, tmp_path):
     def link() -> None:
         os.rename(source / "mx1/deep", source.parent / "deep")
@@ -126,6 +133,7 @@ def test_a_link_in_the_middle_that_leads_to_the_very_same_file(source, tmp_path)
     )
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["named pipe", "directory"])
 def test_something_else_in_its_place_does_not_block(source, path, tmp_path, make):
     def put() -> None:
@@ -135,6 +143,7 @@ def test_something_else_in_its_place_does_not_block(source, path, tmp_path, make
     assert "is no longer a regular file" in refused(source, tmp_path / "spool", put, while_read=False)
 
 
+@pytest.mark.fault(12)
 def test_a_socket_in_its_place(source, path, tmp_path, monkeypatch):
     monkeypatch.chdir(path.parent)  # a socket's path is short
     with socket.socket(socket.AF_UNIX) as listener:
@@ -146,6 +155,7 @@ def test_a_socket_in_its_place(source, path, tmp_path, monkeypatch):
         assert "is no longer a regular file" in refused(source, tmp_path / "spool", put, while_read=False)
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize("kind", [kind for kind in FileKind if kind is not FileKind.REGULAR])
 def test_special_files_are_refused_by_name(source, tmp_path, kind):
     files = (FileStat("mx1/odd\nname", 0, 0, kind=kind), *stat_tree(source))

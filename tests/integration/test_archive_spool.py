@@ -107,6 +107,7 @@ print(entries(spool / "depositd-1"))
 """
 
 
+@pytest.mark.fault(15)
 @pytest.mark.mounts
 @pytest.mark.parametrize(("compression", "name"), [("zstd", "lyso_1.tar.zst"), ("zip", "lyso_1.zip")])
 def test_a_spool_that_is_really_full_leaves_nothing_and_goes_on_once_there_is_room(tmp_path, spool, compression, name):

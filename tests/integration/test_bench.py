@@ -19,7 +19,7 @@ TINY = (
     *("--size", "1MB", "--eiger-size", "1MB", "--upload-size", "1MB", "--rss-size", "3MB"),
     *("--files", "150", "--rounds", "1"),
     *("--frames", "60", "--known", "40", "--seconds", "1", "--rate", "60"),
-    *("--held", "40", "--submissions", "5"),
+    *("--held", "40", "--submissions", "5", "--datasets", "60"),
 )
 
 ARCHIVES = ["archive CBF", "archive Eiger, 5 photons a pixel", "archive Eiger, 20 photons a pixel"]
@@ -175,6 +175,7 @@ def test_whatever_is_promised_of_watching_stands_beside_its_target(watching):
         *("known datasets: share", "known datasets: memory", "40 held datasets: share", "40 held datasets: memory"),
         *("held deliveries: a tick takes", "held deliveries: housekeeping"),
         *("5 submissions: lists", "5 submissions: other requests", "5 submissions: a round takes"),
+        *("not ended: depositd status", "not ended: what is due"),
     ):
         assert any(words in title for title in promised), words
     for figure in figures.values():

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
 import hashlib
 import os
+import shutil
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import zstandard
 from http_support import Recorder
 
 from depositd.destinations import directory
@@ -144,6 +149,29 @@ def test_a_full_or_broken_disk_is_waited_for(number, tmp_path, vault, monkeypatc
     assert step(vault, archive).event is DeliveryEvent.DELIVERED
 
 
+def test_a_copy_that_would_not_fit_is_not_begun_and_one_that_was_cut_off_makes_room_first(tmp_path, vault, monkeypatch):
+    archive = spooled(tmp_path)
+    (vault / f".{archive.name}.7.part").write_bytes(b"cut off")
+    usage = shutil._ntuple_diskusage(total=10**9, used=0, free=archive.size_bytes - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _path: usage)
+        patch.setattr(os, "write", lambda *_: pytest.fail("it was begun"))
+        with pytest.raises(Unavailable, match=r"No space left on device: .* are free, and .* takes") as caught:
+            step(vault, archive)
+    assert caught.value.hint == "free some space; it is tried again by itself"
+    assert names(vault) == []
+    assert step(vault, archive).event is DeliveryEvent.DELIVERED
+
+
+def test_a_vault_that_is_full_says_so_when_it_is_asked(vault, monkeypatch):
+    full = shutil._ntuple_diskusage(total=10**9, used=10**9, free=4096)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _path: full)
+        with pytest.raises(Unavailable, match="No space left on device"):
+            DirectoryDestination("vault", vault).whoami()
+    assert "free" in DirectoryDestination("vault", vault).whoami()
+
+
 def test_nothing_of_a_block_that_changed_is_copied(tmp_path, vault):
     archive = spooled(tmp_path)
     with open(archive.path, "r+b") as stream:
@@ -250,3 +278,26 @@ def test_whoami_and_the_rest(vault):
 )
 def test_the_hash_stands_before_the_suffix(name, expected):
     assert with_hash(name, "0123456789abcdef") == expected
+
+
+@pytest.mark.fault(29)
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.bz2", "-0a1b2c3d.tar.zst"])
+def test_what_may_have_been_copied_is_found_however_it_was_packed(tmp_path, suffix):
+    tar = b"the same tar, whatever it was packed as" * 50
+    vault = tmp_path / "vault"
+    vault.mkdir()
+    pack = {".tar": bytes, ".tar.gz": gzip.compress, ".tar.bz2": bz2.compress}.get(suffix)
+    content = pack(tar) if pack else zstandard.ZstdCompressor(level=19).compress(tar)
+    (vault / f"lyso_1{suffix}").write_bytes(content)
+    (vault / "lyso_1_other.tar").write_bytes(tar)
+    sent = zstandard.ZstdCompressor(level=1).compress(tar)
+    (tmp_path / "lyso_1.tar.zst").write_bytes(sent)
+    md5 = hashlib.md5(tar, usedforsecurity=False).hexdigest()
+    archive = Archive(str(tmp_path / "lyso_1.tar.zst"), "lyso_1.tar.zst", Packing.ARCHIVE, len(sent), "", md5, "f" * 64)
+    delivery = Delivery(1, 1, "vault", DeliveryState.UNCONFIRMED)
+    report = SimpleNamespace(progress=lambda _done, _total: None)
+    there = DirectoryDestination("vault", vault).step(delivery, archive, {}, report)
+    assert (there.event, there.remote_id) == (DeliveryEvent.DELIVERED, str(vault / f"lyso_1{suffix}"))
+    (vault / f"lyso_1{suffix}").unlink()
+    assert DirectoryDestination("vault", vault).step(delivery, archive, {}, report).event is DeliveryEvent.ABSENT
+    assert os.listdir(vault) == ["lyso_1_other.tar"]

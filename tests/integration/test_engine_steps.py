@@ -10,7 +10,8 @@ from clock_support import ManualClock
 from engine_support import FakeDestination, config_of, history, plan_of, sighting, tools_of
 
 from depositd.destinations.base import Outcome
-from depositd.engine.delivering import deliver, probe_paused
+from depositd.engine.availability import probe
+from depositd.engine.delivering import deliver
 from depositd.engine.idle import Rest
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.packing import pack_dataset
@@ -229,6 +230,7 @@ def test_a_crash_during_a_send_is_asked_about_after_the_next_start(bench):
     assert (b.step().state, b.one.sends) == (S.DELIVERED, 1)
 
 
+@pytest.mark.fault(25)
 def test_a_poison_dataset_does_not_hold_up_good_ones(bench):
     b = bench()
     for number in range(3):
@@ -273,11 +275,11 @@ def test_refused_credentials_pause_the_destination_once_and_the_probe_takes_it_u
     assert Rest(b.journal).needs_operator == 2
     one.whoami_says = error
     pause = b.journal.surroundings.pauses()["one"]
-    assert not probe_paused(b.plan, b.journal, pause, b.clock(), 0.5)
+    assert not probe(b.plan, b.journal, pause, b.clock(), 0.5)
     longer = b.journal.surroundings.pauses()["one"]
     assert (longer.failures, longer.since, longer.next_probe_at > pause.next_probe_at) == (2, pause.since, True)
     one.whoami_says, one.script = "me", [DONE, DONE]
-    assert probe_paused(b.plan, b.journal, longer, b.clock(), 0.5)
+    assert probe(b.plan, b.journal, longer, b.clock(), 0.5)
     assert [b.step().state, b.step().state] == [S.DELIVERED, S.DELIVERED]
 
 

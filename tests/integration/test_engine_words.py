@@ -1,11 +1,14 @@
 """The operator's word on datasets by their numbers."""
 
-import pytest
-from engine_support import NOW, archived, frames
+from datetime import timedelta
 
+import pytest
+from engine_support import NOW, archived, frames, record
+
+from depositd.engine.planning import after_vanishing
 from depositd.engine.words import NoSuchDelivery, speak
-from depositd.journal import Fact, Journal, Pause
-from depositd.model import DeliveryState, HoldKind
+from depositd.journal import Fact, Journal, Pause, PauseKind
+from depositd.model import DeliveryState, HoldKind, VerdictKind
 from depositd.states import DeliveryEvent
 
 
@@ -40,6 +43,17 @@ def test_what_does_not_exist_is_said_with_what_does(journal):
     assert refused.value.hint == "it goes to one, two"
 
 
+def test_retry_lets_a_destination_that_is_away_be_asked_at_once(journal):
+    later = NOW + timedelta(hours=1)
+    journal.surroundings.pause(Pause("one", "503", "wait", NOW, 7, later, PauseKind.AWAY))
+    speak(journal, "hold", 1, None, {}, NOW)
+    assert journal.surroundings.pauses()["one"].next_probe_at == later
+    speak(journal, "release", 1, None, {}, NOW)
+    speak(journal, "retry", 1, None, {}, NOW)
+    pause = journal.surroundings.pauses()["one"]
+    assert (pause.next_probe_at, pause.failures) == (NOW, 7)
+
+
 def test_retry_wakes_a_paused_destination_and_hold_does_not(journal):
     journal.surroundings.pause(Pause("one", "401", "mend it", NOW, 1, NOW))
     speak(journal, "hold", 1, "two", {}, NOW)
@@ -52,3 +66,17 @@ def test_retry_of_what_waits_for_approval_says_that_it_needs_a_release(journal):
     journal.deliveries.apply(1, Fact(DeliveryEvent.HOLD, "waits for your approval", hold=HoldKind.APPROVAL), NOW)
     (refused,) = speak(journal, "retry", 1, "one", {}, NOW).refused
     assert refused.hint == "depositd release 1"
+
+
+@pytest.mark.parametrize("kind", [VerdictKind.COMPLETE, VerdictKind.GROWING])
+def test_of_files_that_vanished_nothing_is_sent_whatever_the_word(journal, kind):
+    lost = record(journal, frames(name="gone_1"), kind, "one", "two")
+    (vanished,) = journal.datasets.vanish([lost.id], NOW)
+    after_vanishing(journal, vanished, NOW)
+    words = ("release",) if kind is VerdictKind.GROWING else ("retry", "release")  # skipped is not retried
+    for word in words:
+        spoken = speak(journal, word, lost.id, None, {}, NOW)
+        assert not spoken.followed
+        assert "vanished before they were archived" in str(spoken.refused[0])
+        assert "bring them back" in spoken.refused[0].hint
+    assert all(one.delivery.hold is HoldKind.GONE for one in journal.deliveries.of_dataset(lost.id))

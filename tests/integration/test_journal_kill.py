@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 
+import pytest
 from engine_support import archived, frames
 
 from depositd.journal import Journal
@@ -35,6 +36,7 @@ while True:
 """
 
 
+@pytest.mark.fault(27)
 def test_nothing_that_was_acknowledged_is_lost_by_kill_9(tmp_path):
     path, chance = tmp_path / "journal.db", random.Random(7)
     journal = Journal(path)

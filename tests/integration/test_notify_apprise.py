@@ -14,7 +14,7 @@ from format_files import cbf_bytes
 
 from depositd.cli.checks import Level, all_findings
 from depositd.errors import ConfigError, Unavailable
-from depositd.journal import Fact, Journal, Pause, SourceStatus
+from depositd.journal import Fact, Journal, Pause, PauseKind, SourceStatus
 from depositd.model import HoldKind, VerdictKind
 from depositd.notify import Message, require_installed, send
 from depositd.service.daemon import Daemon, Options
@@ -153,6 +153,15 @@ def test_a_destination_that_pauses_and_a_source_that_goes_are_told_once(journal)
     assert told(news) == []
     journal.surroundings.pause(pause)
     assert [kind for kind, _text in told(news)] == ["paused"]
+
+
+def test_a_server_that_is_away_is_told_once_and_not_before_it_was_asked_a_few_times(journal):
+    news, found = News(journal), []
+    for failures in range(1, 9):
+        later = NOW + timedelta(minutes=5)
+        journal.surroundings.pause(Pause("irrmc", "irrmc is away: 503", "wait", NOW, failures, later, PauseKind.AWAY))
+        found += [(failures, kind, words) for kind, words in told(news)]
+    assert found == [(4, "paused", "irrmc is away: 503 → wait")]
 
 
 def test_the_news_of_a_run(journal):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 
@@ -395,7 +396,7 @@ def test_the_daemon_notes_the_disks_of_the_spool_and_of_sources_that_are_there(j
     assert daemon.run() == 0
     sampled = [what for what in (config.spool.path, there, away) if journal.rates.samples(str(what), EVER)]
     assert sampled == [config.spool.path, there]
-    status = daemon.status()
+    status = json.loads("".join(daemon.status()))
     # one file system, told once, as the spool's
     assert [(one["what"], one["level"]) for one in status["disks"]] == [("spool", "calm")]
     assert status["backlog"] == []

@@ -27,7 +27,7 @@ def checkout(tmp_path):
     programs.mkdir(parents=True)
     (checkout / "scripts").mkdir()
     (checkout / ".ci").mkdir()
-    for name in ("scripts/test", "scripts/demo", "scripts/check", ".ci/run"):
+    for name in ("scripts/test", "scripts/demo", "scripts/check", "scripts/mutate", ".ci/run"):
         (checkout / name).write_bytes((PROJECT / name).read_bytes())
         (checkout / name).chmod(0o755)
     echo = '#!/bin/sh\necho "$(basename "$0") $*"\n'
@@ -62,7 +62,7 @@ def test_test_and_demo_forward_their_arguments(checkout):
 
 def test_ci_checks_then_tests_with_real_data_where_there_is_some(checkout):
     *checks, test = run(checkout / ".ci/run")
-    assert [line.split()[0] for line in checks][:4] == ["ruff", "ruff", "mypy", "lint-imports"]
+    assert [line.split()[0] for line in checks][:6] == ["ruff", "ruff", "mypy", "mypy", "mypy", "lint-imports"]
     assert "--real-data" not in test
     (checkout.parent / "shared/data").mkdir(parents=True)
     assert run(checkout / ".ci/run")[-1].endswith(" --real-data=../shared/data")

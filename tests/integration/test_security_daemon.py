@@ -135,6 +135,7 @@ def beamline(tmp_path):
     return line
 
 
+@pytest.mark.fault(33)
 def test_no_secret_is_shown_whatever_the_servers_repeat(beamline):
     parrot = Parrot()
     with wire(parrot) as server:
@@ -192,6 +193,7 @@ def deliveries(beamline: Beamline) -> dict[str, str | None]:
     return found
 
 
+@pytest.mark.fault(13, 33)
 def test_what_servers_say_harms_no_terminal_and_fills_nothing(beamline):
     write_series(beamline.data / "eq", "thau_2", 3)
     with wire(Vandal()) as server:
@@ -202,7 +204,7 @@ def test_what_servers_say_harms_no_terminal_and_fills_nothing(beamline):
     assert "owned" in shown["journal export"] + shown["log"], "no server's text was shown: this test tests nothing"
     for place, text in shown.items():
         assert "A" * 3_000 not in text, place
-        if place.startswith("journal.db") or place in ("argv", "lock"):
+        if place.startswith("journal.db") or place in ("argv", "ballast", "lock"):
             continue
         harm = {character for character in text if unicodedata.category(character) in HARMFUL} - {"\n"}
         assert not harm, f"{harm} in {place}: {_around(text, next(iter(harm)))}"
@@ -214,6 +216,7 @@ def _around(text: str, word: str) -> str:
     return repr(text[max(at - 200, 0) : at + 100])
 
 
+@pytest.mark.fault(33)
 def test_no_command_takes_a_secret_as_an_argument():
     import typer.main
 

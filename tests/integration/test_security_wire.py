@@ -117,6 +117,7 @@ def test_a_tunnel_that_is_refused_is_no_verdict_on_data(certificate, tmp_path, s
         (503, Unconfirmed),
     ],
 )
+@pytest.mark.fault(24)
 def test_a_page_from_a_proxy_is_no_verdict_on_data(tmp_path, status, expected):
     page = Said(status, b"<html><head><title>ERROR: Access Denied</title></head></html>", PAGE)
     with wire(listing) as server, proxy(page) as between, pytest.raises(RemoteError) as caught:
@@ -155,6 +156,7 @@ def test_a_proxy_that_is_not_there_is_named(certificate):
         ("IP:127.0.0.2", 2, True, "not valid for '127.0.0.1'"),
     ],
 )
+@pytest.mark.fault(24)
 def test_a_certificate_that_is_not_right_is_refused_before_anything_is_sent(authority, name, days, own_ca, words):
     with wire(listing, authority.issue(name, days=days)) as server:
         for client in (PdiClient, PqcClient):
@@ -167,6 +169,7 @@ def test_a_certificate_that_is_not_right_is_refused_before_anything_is_sent(auth
     assert not server.asked
 
 
+@pytest.mark.fault(23)
 def test_a_server_below_an_authority_of_ones_own_is_trusted_by_the_config_alone(authority, certificate, monkeypatch):
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(variable, authority.certificate)
@@ -177,6 +180,7 @@ def test_a_server_below_an_authority_of_ones_own_is_trusted_by_the_config_alone(
     assert len(server.asked) == 1
 
 
+@pytest.mark.fault(23)
 def test_an_authority_of_the_environment_does_not_replace_that_of_the_config(
     authority, certificate, tmp_path, monkeypatch
 ):
@@ -208,6 +212,7 @@ def hostile(tmp_path, monkeypatch):
         yield between
 
 
+@pytest.mark.fault(23)
 def test_proxies_and_netrc_of_the_environment_are_ignored(hostile, certificate, authority):
     with wire(listing, certificate) as server:
         pdi(server.url, ca_file=authority.certificate).submissions()
@@ -232,6 +237,7 @@ def test_no_variable_leads_past_the_proxy_of_the_config(hostile, monkeypatch):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.fault(19)
 def test_no_redirect_is_followed_nor_shown(status, method):
     with wire(listing) as elsewhere:
         away = Said(status, b"", {"Location": f"{elsewhere.url}?token={CANARY}"})
@@ -249,6 +255,7 @@ def test_no_redirect_is_followed_nor_shown(status, method):
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.fault(19)
 def test_an_upload_is_not_led_from_https_to_http(status, certificate, authority, tmp_path):
     with wire(listing) as clear, wire(lambda _: Said(status, b"", {"Location": clear.url}), certificate) as server:
         client = pdi(server.url, ca_file=authority.certificate)
@@ -414,6 +421,7 @@ rules: [{{name: r, watch: /w, format: frames, deliver: irrmc}}]
 """
 
 
+@pytest.mark.fault(33)
 @pytest.mark.parametrize("said", [Said(401, b"", PAGE), Said(200, b"{"), Said(302, b"", {"Location": "/"})])
 def test_no_traceback_shows_what_was_sent(said):
     with wire(lambda _: said) as server:
@@ -426,6 +434,7 @@ def test_no_traceback_shows_what_was_sent(said):
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.fault(33)
 def test_a_login_leaves_its_session_and_its_form_out_of_what_the_server_repeats():
     told = []
 

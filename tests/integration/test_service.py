@@ -259,6 +259,7 @@ def test_a_token_that_was_used_is_left_out_of_the_log(site, monkeypatch, kind):
 # its parts
 
 
+@pytest.mark.fault(31)
 def test_a_second_daemon_is_refused_and_told_who_is_first(tmp_path):
     assert running_pid(tmp_path) is None
     lock = StateLock(tmp_path)
@@ -270,6 +271,7 @@ def test_a_second_daemon_is_refused_and_told_who_is_first(tmp_path):
     StateLock(tmp_path).release()
 
 
+@pytest.mark.fault(31)
 def test_a_killed_daemon_leaves_no_lock(tmp_path):
     program = (
         "import sys, time; from pathlib import Path; from depositd.service.lock import StateLock\n"

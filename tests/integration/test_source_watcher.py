@@ -138,6 +138,7 @@ def test_as_long_as_frames_come_it_grows_and_what_is_whole_for_the_settle_time_i
     assert history(n.journal, 1) == ["seen", "completed"]
 
 
+@pytest.mark.fault(9)
 def test_the_quiet_time_counts_from_when_we_saw_it_not_from_mtimes(night):
     n = night(settle="60s")
     n.series("run/old_1", mtime_s=1e9)
@@ -149,6 +150,7 @@ def test_the_quiet_time_counts_from_when_we_saw_it_not_from_mtimes(night):
     assert n.states == {"old_1": D.COMPLETE, "future_1": D.COMPLETE}
 
 
+@pytest.mark.fault(10)
 def test_a_late_frame_after_archiving_is_a_new_generation(night):
     n = night()
     n.series(count=3)
@@ -166,6 +168,7 @@ def test_a_late_frame_after_archiving_is_a_new_generation(night):
     assert n.journal.deliveries.get(1).delivery.state is DeliveryState.SKIPPED
 
 
+@pytest.mark.fault(9)
 def test_a_tree_that_is_moved_in_is_found_whole(night, tmp_path):
     n = night()
     n.turn()
@@ -194,6 +197,7 @@ def test_events_wake_a_look_long_before_the_next_sweep(night):
     assert "events and sweeps" in n.journal.surroundings.sources()[0].means
 
 
+@pytest.mark.fault(1, 8)
 def test_events_that_are_all_dropped_cost_no_dataset(night):
     n = night(events=True)
     n.turn()
@@ -238,6 +242,7 @@ def test_files_that_vanish_before_they_were_archived_are_gone_and_can_come_back(
     assert n.journal.deliveries.get(1).delivery.state is DeliveryState.WAITING
 
 
+@pytest.mark.fault(7)
 def test_a_root_that_is_missing_is_unavailable_and_comes_back_by_itself(night, tmp_path):
     n = night()
     n.series()
@@ -257,6 +262,7 @@ def test_a_root_that_is_missing_is_unavailable_and_comes_back_by_itself(night, t
     assert n.journal.surroundings.sources()[0].state == "watched"
 
 
+@pytest.mark.fault(7)
 @pytest.mark.parametrize("missed", [True, False])
 def test_a_root_that_is_made_anew_and_empty_is_an_unmounted_share_not_a_loss(night, tmp_path, missed):
     n = night()
@@ -277,6 +283,7 @@ def test_a_root_that_is_made_anew_and_empty_is_an_unmounted_share_not_a_loss(nig
     assert n.states == {"lyso_1": D.COMPLETE}
 
 
+@pytest.mark.fault(7)
 def test_a_share_that_is_not_mounted_yet_when_the_daemon_starts_loses_nothing(night, tmp_path):
     n = night()
     n.series()
@@ -291,6 +298,7 @@ def test_a_share_that_is_not_mounted_yet_when_the_daemon_starts_loses_nothing(ni
     assert n.watcher.swept_once
 
 
+@pytest.mark.fault(7)
 def test_a_root_that_goes_away_in_the_middle_of_a_sweep_loses_nothing(night, tmp_path):
     n = night()
     n.series("a/lyso_1")
@@ -362,6 +370,7 @@ def test_two_rules_share_a_root_and_the_first_takes_a_file(night):
     assert {record.name: record.rule for record in n.datasets} == {"lyso_1": "first", "lyso_2": "second"}
 
 
+@pytest.mark.fault(13)
 def test_special_files_are_refused_by_name_and_never_opened(night, tmp_path):
     n = night()
     n.series(count=3)
@@ -510,6 +519,7 @@ def dated(number, when):
     return cbf_bytes(number, date=when)
 
 
+@pytest.mark.fault(10)
 def test_a_prefix_that_is_begun_again_before_it_was_archived_is_a_new_generation(night):
     n = night(settle="10s")
     for number in range(1, 6):

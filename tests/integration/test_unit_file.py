@@ -18,6 +18,7 @@ def analyze(*arguments):
     return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.fault(32)
 @pytest.mark.systemd_analyze
 def test_systemd_finds_nothing_to_say_about_the_unit(tmp_path):
     program = tmp_path / "depositd"
@@ -30,6 +31,7 @@ def test_systemd_finds_nothing_to_say_about_the_unit(tmp_path):
     assert (outcome.returncode, said) == (0, [])
 
 
+@pytest.mark.fault(32)
 @pytest.mark.systemd_analyze
 def test_the_unit_is_hardly_exposed():
     outcome = analyze("security", "--offline=true", "--no-pager", str(UNIT))
@@ -38,6 +40,7 @@ def test_the_unit_is_hardly_exposed():
     assert float(exposure[1]) <= MOST_EXPOSURE
 
 
+@pytest.mark.fault(32)
 def test_what_would_blind_the_daemon_stays_off():
     names = [name for name, _value in settings()]
     assert "PrivateUsers" not in names

@@ -28,8 +28,9 @@ from wire_support import Said, proxy, wire
 
 from depositd.destinations.checked import BLOCK_BYTES
 from depositd.destinations.directory import DirectoryDestination
-from depositd.destinations.http import CONNECT_TIMEOUT_S, _Adapter
+from depositd.destinations.http import CONNECT_TIMEOUT_S
 from depositd.destinations.proteindiffraction import Client
+from depositd.destinations.transport import Adapter
 from depositd.engine.delivering import deliver
 from depositd.errors import ArchiveInvalid, Unavailable, Unconfirmed
 from depositd.journal import Journal
@@ -107,6 +108,7 @@ def leftovers(path: str) -> tuple[list[str], list[str]]:
 # --- what goes over the wire ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(16, 22)
 def test_an_upload_is_whole_and_its_length_exact_whatever_the_way(way, archive):
     told: list[tuple[int, int]] = []
     assert way.client.upload(archive, on_progress=lambda *done: told.append(done)).token == "t"
@@ -120,6 +122,7 @@ def test_an_upload_is_whole_and_its_length_exact_whatever_the_way(way, archive):
     assert leftovers(archive.path) == ([], [])
 
 
+@pytest.mark.fault(17, 18)
 def test_a_live_connection_takes_large_blocks_and_notices_a_dead_peer(way, archive):
     way.client.upload(archive)
     live, block_bytes = way.live_socket()
@@ -137,6 +140,7 @@ def test_a_live_connection_takes_large_blocks_and_notices_a_dead_peer(way, archi
 
 @pytest.mark.parametrize("with_blocks", [True, False])
 @pytest.mark.parametrize("at", [0, BIG_BYTES // 2, BIG_BYTES - 1])
+@pytest.mark.fault(22)
 def test_an_archive_that_was_altered_never_arrives_whole(archive, at, with_blocks):
     with open(archive.path, "r+b") as file:
         byte = os.pread(file.fileno(), 1, at)[0]
@@ -184,7 +188,7 @@ def test_an_upload_that_is_stopped_leaves_nothing_behind(way, archive, after_byt
 # --- patience ---------------------------------------------------------------------------------------------------------
 
 
-class Hurried(_Adapter):
+class Hurried(Adapter):
     """The network, where a minute takes a second; ``asked_s`` are the timeouts that it was given."""
 
     def __init__(self) -> None:
@@ -197,9 +201,10 @@ class Hurried(_Adapter):
         return super().send(request, **{**details, "timeout": (connect_s / 60, read_s / 60)})
 
 
+@pytest.mark.fault(18)
 def test_a_server_may_think_for_longer_than_it_may_take_to_connect(archive):
     def think(_asked: Any) -> Said:
-        time.sleep(1.3)
+        time.sleep(1.1)
         return Said(201, UPLOADED)
 
     hurried = Hurried()
@@ -336,6 +341,7 @@ def drain() -> Iterator[tuple[str, list[int]]]:
 @pytest.mark.parametrize(
     ("size_bytes", "block_bytes"), [(2 << 30, 8 << 20), (1 << 30, 0)], ids=["2 GiB of blocks", "1 GiB without"]
 )
+@pytest.mark.fault(16)
 def test_memory_stays_flat_whatever_is_sent(tmp_path, size_bytes, block_bytes):
     file = tmp_path / "sparse"
     with file.open("wb") as hole:

@@ -88,6 +88,7 @@ def test_what_happens_below_the_root_is_told(source):
     assert (source.events.means, source.events.problem, source.events.hears) == ("events and sweeps", None, True)
 
 
+@pytest.mark.fault(1)
 def test_a_burst_that_overflows_the_queue_is_swept(source):
     """The reader is held up as a busy machine does; what the kernel then drops is real."""
     source.hears()
@@ -106,6 +107,7 @@ def test_a_burst_that_overflows_the_queue_is_swept(source):
     assert source.events.means == "events and sweeps"
 
 
+@pytest.mark.fault(2)
 def test_a_reader_that_died_is_replaced(source):
     source.hears()
     observer, reader = source.listener._observer, source.reader
@@ -119,6 +121,7 @@ def test_a_reader_that_died_is_replaced(source):
     assert source.events.means == "events and sweeps"
 
 
+@pytest.mark.fault(2)
 def test_a_reader_that_hangs_is_found_by_its_sentinel_and_does_not_hold_us_up(source):
     gate, inside = threading.Event(), threading.Event()
 
@@ -149,6 +152,7 @@ def test_an_echo_is_heard(source):
     assert source.listener._asked == 2
 
 
+@pytest.mark.fault(6)
 def test_watchdogs_own_mistake_does_not_end_its_reader(source):
     """Quick mkdir, rename, rmtree bring its two tables out of step; so that the test is no game of luck, it does it."""
     (source.root / "run" / "a").mkdir(parents=True)
@@ -163,6 +167,7 @@ def test_watchdogs_own_mistake_does_not_end_its_reader(source):
     source.hears("run")
 
 
+@pytest.mark.fault(3)
 def test_a_handler_that_raises_costs_a_sweep(tmp_path):
     class Changed(ChangedDirectories):
         raised = 0
@@ -181,6 +186,7 @@ def test_a_handler_that_raises_costs_a_sweep(tmp_path):
     source.events.stop()
 
 
+@pytest.mark.fault(7)
 def test_a_root_that_was_recreated_is_heard(source):
     source.hears()
     observer = source.listener._observer
@@ -200,6 +206,7 @@ def test_a_root_that_is_gone_is_no_error(tmp_path):
     watching.stop()
 
 
+@pytest.mark.fault(5)
 def test_no_close_event_is_needed(source):
     """A third of them is missing for files written just after their directory."""
     opened = []
@@ -218,6 +225,7 @@ def test_no_close_event_is_needed(source):
         file.close()
 
 
+@pytest.mark.fault(8)
 def test_a_symlink_loop_is_not_followed(source):
     directory = source.root / "a"
     directory.mkdir()
@@ -304,6 +312,7 @@ print("heard")
 """
 
 
+@pytest.mark.fault(6)
 @pytest.mark.parametrize("warnings", ["always", "error"])
 def test_churn_neither_floods_stderr_nor_ends_the_reader(tmp_path, warnings):
     outcome = subprocess.run(
@@ -341,6 +350,7 @@ def forty(tmp_path):
     return str(tmp_path / "data")
 
 
+@pytest.mark.fault(4)
 @pytest.mark.watch_limit
 def test_a_watch_limit_is_noticed_shown_checked_and_got_over(forty):
     (short, renewed, well), ((level, sentence, hint),) = json.loads(run_with_watches(10, FEW_WATCHES, forty))
@@ -358,6 +368,7 @@ def test_a_watch_limit_is_noticed_shown_checked_and_got_over(forty):
     assert "sysctl user.max_inotify_watches=" in hint
 
 
+@pytest.mark.fault(4)
 @pytest.mark.watch_limit
 def test_not_one_watch_is_no_error(forty):
     (none, again, well), _ = json.loads(run_with_watches(0, FEW_WATCHES, forty))
@@ -374,6 +385,7 @@ print(json.dumps([file_systems_below(os.path.dirname(sys.argv[1])), file_systems
 """
 
 
+@pytest.mark.fault(8)
 @pytest.mark.mounts
 def test_what_is_really_mounted_below_is_found(tmp_path):
     (tmp_path / "two words").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ STATUS: dict[str, Any] = {"datasets": [], "sources": [], "destinations": [], "tr
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    running = serve_in_background("127.0.0.1", 0, lambda: STATUS, list)
+    running = serve_in_background("127.0.0.1", 0, lambda: [json.dumps(STATUS)], list)
     yield running
     running.stop()
 
@@ -49,18 +50,20 @@ def test_head_has_the_headers_and_no_body(server):
     assert answer.content == b""
 
 
+@pytest.mark.fault(34)
 def test_a_foreign_host_is_misdirected(server):
     answer = requests.get(f"{server.url}api/status", headers={"Host": "evil.example"}, timeout=10)
     assert answer.status_code == 421
     assert "evil.example" in answer.json()["error"]
 
 
+@pytest.mark.fault(34)
 def test_a_request_without_host_is_bad(server):
     assert raw_request(server.port, "GET /healthz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 400 ")
 
 
 def test_an_ephemeral_port_is_told_and_reached():
-    first, second = (serve_in_background("127.0.0.1", 0, lambda: STATUS, list) for _ in range(2))
+    first, second = (serve_in_background("127.0.0.1", 0, lambda: [json.dumps(STATUS)], list) for _ in range(2))
     try:
         assert 0 < first.port != second.port > 0
     finally:
@@ -69,7 +72,7 @@ def test_an_ephemeral_port_is_told_and_reached():
 
 
 def test_a_name_is_listened_on_and_is_ours():
-    server = serve_in_background("localhost", 0, lambda: STATUS, list)
+    server = serve_in_background("localhost", 0, lambda: [json.dumps(STATUS)], list)
     try:
         assert requests.get(f"http://localhost:{server.port}/healthz", timeout=10).status_code == 200
     finally:
@@ -78,14 +81,14 @@ def test_a_name_is_listened_on_and_is_ours():
 
 def test_a_port_that_is_taken_is_said_at_once(server):
     with pytest.raises(DepositdError, match=rf"cannot listen on 127\.0\.0\.1:{server.port}: ") as caught:
-        serve_in_background("127.0.0.1", server.port, lambda: STATUS, list)
+        serve_in_background("127.0.0.1", server.port, lambda: [json.dumps(STATUS)], list)
     assert "another port" in caught.value.hint
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
 def test_an_address_that_is_not_ours_is_said_at_once(host):
     with pytest.raises(DepositdError, match="cannot listen on") as caught:
-        serve_in_background(host, 0, lambda: STATUS, list)
+        serve_in_background(host, 0, lambda: [json.dumps(STATUS)], list)
     assert "web.listen" in caught.value.hint
 
 
@@ -95,7 +98,7 @@ def test_after_a_stop_the_port_is_free_again(server):
     with closing(kept):
         server.stop()
         server.stop()
-        again = serve_in_background("127.0.0.1", server.port, lambda: STATUS, list)
+        again = serve_in_background("127.0.0.1", server.port, lambda: [json.dumps(STATUS)], list)
     try:
         assert requests.get(f"{again.url}healthz", timeout=10).status_code == 200
     finally:
@@ -105,10 +108,10 @@ def test_after_a_stop_the_port_is_free_again(server):
 def test_health_is_told_while_a_status_takes_long():
     begun, go_on = threading.Event(), threading.Event()
 
-    def slow() -> dict[str, Any]:
+    def slow() -> list[str]:
         begun.set()
         go_on.wait(30)
-        return STATUS
+        return [json.dumps(STATUS)]
 
     server = serve_in_background("127.0.0.1", 0, slow, list)
     answers: list[int] = []

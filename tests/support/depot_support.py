@@ -27,7 +27,8 @@ from depositd.destinations import build
 from depositd.destinations import proteindiffraction as pdi
 from depositd.destinations import proteomicsqc as pqc
 from depositd.destinations.base import Destination, Outcome, Report
-from depositd.engine.delivering import deliver, probe_paused
+from depositd.engine.availability import probe
+from depositd.engine.delivering import deliver
 from depositd.engine.planning import Plan, after_sighting
 from depositd.errors import Unconfirmed
 from depositd.journal import Journal, Pause, PlannedDelivery, Standing
@@ -322,7 +323,7 @@ class Depot:
         worked = False
         for pause in self.journal.surroundings.pauses().values():
             if pause.next_probe_at <= self.clock():
-                probe_paused(self.plan, self.journal, pause, self.clock(), 0.5)
+                probe(self.plan, self.journal, pause, self.clock(), 0.5)
                 worked = True
         for standing in self.journal.deliveries.due(self.clock()):
             worked |= self.step(standing)

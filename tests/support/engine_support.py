@@ -10,10 +10,10 @@ from typing import Any
 from format_files import stat_of
 
 from depositd.config import Config, Rule, parse_config
-from depositd.engine.delivering import Tools
 from depositd.engine.observing import Judged
 from depositd.engine.planning import Plan
 from depositd.engine.sidecars import Sidecar
+from depositd.engine.tools import Tools
 from depositd.journal import DatasetRecord, Journal, PlannedDelivery, Sighting
 from depositd.model import Archive, Dataset, FileStat, Metadata, Packing, Problem, Verdict, VerdictKind
 from depositd.watch.quiet import fingerprint

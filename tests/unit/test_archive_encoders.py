@@ -33,6 +33,7 @@ def test_round_trip_for_any_size_of_block(compression, size):
     assert b"".join(decode(compression, blocks(encoded, max(size, len(encoded) // 5000)))) == PLAIN
 
 
+@pytest.mark.fault(11)
 @pytest.mark.parametrize("compression", COMPRESSED)
 def test_a_cut_inside_a_frame_or_stream_is_found(compression):
     encoded = encode(compression)
@@ -54,6 +55,7 @@ def test_nothing_at_all_is_no_stream():
             list(decode(compression, []))
 
 
+@pytest.mark.fault(11)
 def test_damage_to_content_is_found_by_the_frames_own_checksum():
     encoded = bytearray(encode("zstd"))
     encoded[len(encoded) // 2] ^= 0x10
@@ -61,6 +63,7 @@ def test_damage_to_content_is_found_by_the_frames_own_checksum():
         list(decode("zstd", [bytes(encoded)]))
 
 
+@pytest.mark.fault(11)
 def test_every_frame_states_its_size_and_a_checksum():
     encoder = encoder_for("zstd", 1)
     for frame in FRAMES:

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from depositd.archive.workshop import FRAME_MOST_BYTES, Workshop, available_cores
+from depositd.archive.workshop import FRAME_MOST_BYTES, Workshop
+from depositd.portable import usable_cores
 
 
 def test_there_are_so_many_frames_and_no_more():
@@ -34,7 +35,7 @@ def test_the_memory_used_last_is_used_again():
 
 def test_it_has_a_thread_for_each_processor_unless_told_otherwise():
     with Workshop() as workshop:
-        assert workshop.workers == available_cores() >= 1
+        assert workshop.workers == usable_cores() >= 1
 
 
 @pytest.mark.parametrize("workers", [0, -1])

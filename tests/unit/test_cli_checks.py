@@ -12,6 +12,7 @@ from depositd.config import SecretSource, parse_config
 from depositd.watch.inotify import WatchLimit
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("version", "level"),
     [

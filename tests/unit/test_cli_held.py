@@ -4,7 +4,7 @@ import csv
 import io
 from datetime import UTC, datetime
 
-from depositd.cli.held import MANY_AT_ONCE, held_lines, held_table, held_view
+from depositd.cli.held import MANY_AT_ONCE, held_lines, held_table
 
 NOW = datetime(2026, 11, 21, 3, tzinfo=UTC)
 
@@ -72,9 +72,3 @@ def test_the_table_has_a_row_for_what_it_can_free_with_cells_to_be_filled_in():
         ("1", "lyso_1", "irrmc", ""),
         ("2", 'a, "b"', "irrmc", ""),
     ]
-
-
-def test_the_view_keeps_those_alone_that_have_something_held():
-    view = held_view(view_of(("lyso_1", [delivery()]), ("lyso_2", [delivery("waiting", None)])))
-    assert [dataset["name"] for dataset in view["datasets"]] == ["lyso_1"]
-    assert view["sources"] == []

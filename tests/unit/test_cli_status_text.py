@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from depositd.cli.dataset_text import transfer_clause
+from depositd.cli.dataset_text import delivery_lines, transfer_clause
 from depositd.cli.status_text import MOST_DONE, Picture, Section, section_of, status_lines
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -183,6 +183,36 @@ def test_a_paused_destination_is_told_once_for_all_that_wait_for_it():
     assert shown.count(reason) == 1
     assert shown.count("the destination is paused") == 3
     assert "irrmc  paused 1 h ago, asked again in 60 s" in shown
+
+
+def test_a_destination_that_is_away_is_told_with_since_when_how_often_asked_and_what_waits():
+    reason = "irrmc is away: example.org refused the connection"
+    away = {
+        "name": "irrmc",
+        "state": "away",
+        "reason": reason,
+        "hint": "nothing is sent there",
+        "since": "2026-11-21T02:00:00Z",
+        "next_probe_at": "2026-11-21T12:04:00Z",
+        "failures": 122,
+        "waiting": 3,
+    }
+    waiting = [dataset(delivery("waiting", "irrmc", error=reason, hint="x"), number=number) for number in (1, 2, 3)]
+    shown = text(*waiting, destinations=[away])
+    assert shown.count(reason) == 1
+    assert shown.count("the destination is away") == 3
+    assert "irrmc  away for 10 h, asked 122 times in vain, asked again in 4 min, 3 deliveries waiting" in shown
+    assert "1 destination away" in shown.splitlines()[0]
+    assert "paused" not in shown
+
+
+def test_what_is_sent_still_when_its_destination_goes_away_shows_how_far_it_is():
+    moving = {"subject": "delivery 1", "activity": "sending to irrmc", "done_bytes": 1, "total_bytes": 4}
+    told = delivery_lines(delivery("waiting", "irrmc", error="x"), NOW, transfer=moving, stopped="away")
+    assert [one.plain.strip() for one in told] == [
+        "to irrmc  waiting, the destination is away",
+        "sending to irrmc: 1 B of 4 B (25 %)",
+    ]
 
 
 def test_only_the_newest_of_what_is_done_are_shown_unless_asked_for():

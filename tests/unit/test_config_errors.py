@@ -387,7 +387,8 @@ def test_this_machine_through_a_proxy_elsewhere_is_not_spoken_to_in_the_clear():
         ("/var/lib/depositd", "var/lib", ["1:12: state_dir: 'var/lib' is not absolute (a path that begins with /)"]),
         ("state_dir:", "sweep_evry: 5s\nstate_dir:", ["1:1: sweep_evry: unknown key (did you mean sweep_every?)"]),
         ("state_dir:", "source_file: x\nstate_dir:", [("1:1: source_file: unknown key "
-            "(known: state_dir, spool, web, retry, sweep_every, thorough_every, workers, order, destinations, rules, notify)")]),
+            "(known: state_dir, spool, web, retry, sweep_every, thorough_every, workers, order, journal,"
+            " destinations, rules, notify)")]),
         ("state_dir:", "web: on\nstate_dir:", ["1:6: web: 'on' says not where ({listen: 127.0.0.1:8471}, or off)"]),
         ("state_dir:", "web: {listen: 8471}\nstate_dir:", ["1:15: web.listen: '8471' is not a host and port (such as 127.0.0.1:8471)"]),
         ("state_dir:", "web: {listen: 'x:99999'}\nstate_dir:", ["1:15: web.listen: 'x:99999' is not a host and port (such as 127.0.0.1:8471)"]),
@@ -499,7 +500,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_file():
 def test_names_from_the_file_cannot_harm_a_terminal():
     found = problems(GOOD + '"\\e[31mred\\n": 1\n')
     assert found == [
-        "c.yaml:21:1: \\x1b[31mred\\n: unknown key (known: state_dir, spool, web, retry, sweep_every, thorough_every, workers, order, destinations, rules, notify)"
+        "c.yaml:21:1: \\x1b[31mred\\n: unknown key (known: state_dir, spool, web, retry, sweep_every, thorough_every, workers, order, journal, destinations, rules, notify)"
     ]
 
 

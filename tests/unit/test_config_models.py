@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from depositd.config import Config, Deliver, NotifyTarget, QcRules, Rule, SecretSource, Window, parse_config
+from depositd.errors import ConfigError
 from depositd.retry import RetryPolicy
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
@@ -173,7 +174,7 @@ def test_every_key_of_a_rule():
     assert rule.include == ("**/*.cbf",)
     assert rule.settle_s == 90.0
     assert rule.expect_frames == 1800
-    assert rule.metadata.path == re.compile(r"(?P<proposal>mx\d+)/")
+    assert rule.metadata.path.text == r"(?P<proposal>mx\d+)/"
     assert rule.metadata.sidecar is None
     assert rule.metadata.set == {
         "pdb_code": "6E23",
@@ -293,6 +294,36 @@ def test_what_a_rule_asks_of_a_run_is_fetched_as_well():
 def test_who_is_told_of_what(notify: str, told: list):
     config = parse_config(f"notify: {notify}\n{SMALL}", "c.yaml")
     assert [(target.url.name, target.on, target.at_most_every_s) for target in config.notify] == told
+
+
+def test_the_journal_is_cared_for_by_default_and_what_is_off_is_off():
+    care = parse_config(SMALL, "c.yaml")
+    assert (care.journal.backup_every_s, care.journal.keep_backups, care.journal.keep_history_s) == (
+        86_400,
+        7,
+        365 * 86_400,
+    )
+    assert care.backup_directory == care.state_dir / "backups"
+    text = "journal: {backup_every: off, keep_backups: 2, keep_history: off, backup_to: /elsewhere}\n"
+    told = parse_config(text + SMALL, "c.yaml")
+    assert (told.journal.backup_every_s, told.journal.keep_backups, told.journal.keep_history_s) == (None, 2, None)
+    assert told.backup_directory == Path("/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("journal", "wrong"),
+    [
+        ("{backup_every: 10}", "journal.backup_every: '10' has no unit"),
+        ("{backup_every: 100ms}", "journal.backup_every: '100ms' is out of range"),
+        ("{keep_backups: 0}", "journal.keep_backups: 0 is out of range (1 to 1,000)"),
+        ("{backup_to: here}", "journal.backup_to: "),
+        ("{every: 1d}", "journal.every: unknown key"),
+    ],
+)
+def test_what_is_wrong_with_the_care_of_the_journal_is_said(journal: str, wrong: str):
+    with pytest.raises(ConfigError) as refused:
+        parse_config(f"journal: {journal}\n{SMALL}", "c.yaml")
+    assert wrong in str(refused.value)
 
 
 def test_the_example_is_right_and_shows_every_key():

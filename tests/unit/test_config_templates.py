@@ -22,6 +22,7 @@ def test_render(template: str, text: str):
     assert render(template, {"sample": "lyso", "number": 7, "tricky": "{sample}"}) == text
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize(
     "template", ["{", "}", "{a", "a}", "{}", "{0}", "{a.b}", "{a[0]}", "{a!r}", "{a:>9}", "{ a }", "{a{b}}"]
 )

@@ -114,6 +114,7 @@ def test_nothing_below_can_send_it_again_by_itself():
         (part(size_bytes=len(CONTENT) - 1), "has grown beyond its 4,999 bytes"),
     ],
 )
+@pytest.mark.fault(22)
 def test_a_file_that_differs_never_gets_its_closing_boundary(file, what):
     body = multipart(file)
     sent = bytearray()

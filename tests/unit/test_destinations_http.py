@@ -13,7 +13,8 @@ from http_support import CANARY, FakeServer, Reply, lost, texts_of
 
 from depositd.destinations.body import Body, FilePart
 from depositd.destinations.classify import Sent, meaning_of_status, retry_after_s, server_sentence
-from depositd.destinations.http import CONNECT_TIMEOUT_S, LONGEST_READ_TIMEOUT_S, Session, _Adapter, read_timeout_s
+from depositd.destinations.http import CONNECT_TIMEOUT_S, LONGEST_READ_TIMEOUT_S, Session, read_timeout_s
+from depositd.destinations.transport import Adapter
 from depositd.errors import (
     ArchiveInvalid,
     AuthError,
@@ -173,6 +174,7 @@ def test_a_wrong_file_breaks_the_request_and_says_so():
     assert not server.seen
 
 
+@pytest.mark.fault(21)
 def test_each_request_is_sent_once():
     server = FakeServer().on(POST, lost(), Reply(201, {}))
     with pytest.raises(Unconfirmed):
@@ -180,6 +182,7 @@ def test_each_request_is_sent_once():
     assert server.count(POST) == 1
 
 
+@pytest.mark.fault(19)
 def test_a_redirect_is_not_followed():
     server = FakeServer().on(GET, Reply(302, b"", {"Location": "https://srv.example/api/other"}))
     with pytest.raises(Unavailable, match="302") as caught:
@@ -314,7 +317,7 @@ def test_the_answer_to_a_large_upload_is_waited_for_accordingly():
 
 
 def test_the_real_adapter_sends_large_blocks_with_keepalive_and_never_retries():
-    adapter = _Adapter()
+    adapter = Adapter()
     options = adapter.poolmanager.connection_pool_kw
     assert options["blocksize"] == 1 << 20
     assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options["socket_options"]

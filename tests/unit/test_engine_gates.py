@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from engine_support import NOW
 
-from depositd.engine.gates import Facts, closed, may_be_judged
+from depositd.engine.gates import SIDECAR, Facts, closed, may_be_judged
 from depositd.journal import DatasetRecord, Standing
 from depositd.model import DatasetState, Delivery, DeliveryState, HoldKind, Packing, Problem, VerdictKind
 
@@ -126,3 +126,117 @@ def test_names_from_disk_are_escaped():
 def test_only_what_has_ended_is_judged():
     judged = {state for state in D if may_be_judged(replace(RECORD, state=state))}
     assert judged == {D.COMPLETE, D.INCOMPLETE, D.ARCHIVED}
+
+
+# every sentence, whole: it stands in status, log, mail and page
+
+GONE_ON = replace(RECORD, current=False, generation=2)
+SECOND = replace(RECORD, generation=2)
+REFUSED = replace(OTHER, state=DeliveryState.FAILED)
+CORRUPT = replace(RECORD, state=D.INCOMPLETE, verdict=K.CORRUPT, evidence=("frame 3 is empty",))
+LEAVE = "depositd skip 7 leaves it"
+REPLACE = (
+    f"depositd retry 7 --replace deletes that one there and sends this one, depositd release 7 sends it beside, {LEAVE}"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "hint"),
+    [
+        (
+            {"packing": None},
+            "irrmc takes single files, and lyso_1 is 1,800 files (frames)",
+            "depositd skip 7, or deliver it to another destination",
+        ),
+        ({"record": TRUNCATED}, "truncated: 1700 of 1800 frames", f"depositd release 7 sends it as it is, {LEAVE}"),
+        (
+            {"record": CORRUPT, "unsendable": "x", "hold_incomplete": False},
+            "corrupt: frame 3 is empty",
+            "exclude x in the rule, or depositd skip 7: it cannot be sent as it is",
+        ),
+        (
+            {"record": GONE_ON},
+            "generation 2: the dataset changed since, and a newer generation has taken its place",
+            f"depositd release 7 sends this one all the same, {LEAVE}",
+        ),
+        (
+            {"record": SECOND, "earlier": OTHER},
+            "generation 2: it changed after dataset 3 went to irrmc (delivered)",
+            f"depositd release 7 sends this one as well, {LEAVE}",
+        ),
+        (
+            {"record": SECOND, "earlier": REFUSED},
+            "generation 2: it changed after irrmc refused dataset 3",
+            REPLACE,
+        ),
+        (
+            {"record": SECOND, "earlier": replace(REFUSED, remote_status="rejected")},
+            "generation 2: it changed after irrmc refused dataset 3 as rejected",
+            REPLACE,
+        ),
+        (
+            {"twin": OTHER},
+            "the same bytes went to irrmc as dataset 3 (delivered)",
+            "depositd skip 7, or depositd release 7 to send them once more",
+        ),
+        (
+            {"problems": (Problem("title of it", "is missing"), Problem("pdb", "is odd", "such as 1ABC"))},
+            "metadata: title of it: is missing; pdb: is odd",
+            "depositd release 7 --set title=…, or a sidecar file (such as 1ABC)",
+        ),
+        (
+            {"problems": (Problem("title", "is missing"),)},
+            "metadata: title: is missing",
+            "depositd release 7 --set title=…, or a sidecar file",
+        ),
+        (
+            {"problems": (Problem(SIDECAR, "is no YAML", "mend it"),)},
+            "metadata: sidecar: is no YAML",
+            "mend it",
+        ),
+        ({"standing": standing("manual")}, "waits for your approval to go to irrmc", "depositd release 7"),
+        (
+            {"standing": standing("manual"), "public": True},
+            "waits for your approval to go to irrmc (what is sent there becomes public)",
+            "depositd release 7",
+        ),
+        (
+            {"record": TRUNCATED, "problems": (Problem("title", "is missing"),)},
+            "truncated: 1700 of 1800 frames; metadata: title: is missing",
+            "depositd release 7 --set title=…, or a sidecar file",
+        ),
+    ],
+)
+def test_a_closed_gate_is_told_in_these_words(changes, reason, hint):
+    hold = closed(replace(FACTS, **changes))
+    assert (hold.reason, hold.hint) == (reason, hint)
+
+
+def test_a_corrupt_dataset_is_held_whatever_the_rule_says():
+    assert closed(replace(FACTS, record=CORRUPT, hold_incomplete=False)).kind is H.INCOMPLETE
+
+
+def test_what_grows_is_not_held_for_being_incomplete():
+    assert closed(replace(FACTS, record=replace(RECORD, state=D.GROWING, verdict=K.GROWING))) is None
+
+
+def test_what_replaces_an_earlier_one_by_the_operators_word_is_not_held_for_that():
+    replacing = Standing(replace(DELIVERY, replaces="17"), "auto", frozenset(), D.COMPLETE)
+    assert closed(replace(FACTS, record=SECOND, earlier=REFUSED, standing=replacing)) is None
+
+
+def test_a_superseded_one_passes_with_the_yes_to_the_change():
+    assert closed(replace(FACTS, record=GONE_ON, standing=standing("auto", H.CHANGED))) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"record": GONE_ON}, H.CHANGED),
+        ({"record": SECOND, "earlier": OTHER}, H.CHANGED),
+        ({"record": SECOND, "earlier": REFUSED}, H.CHANGED),
+        ({"problems": (Problem(SIDECAR, "is no YAML", "mend it"),)}, H.METADATA),
+    ],
+)
+def test_every_hold_is_of_the_kind_that_its_own_yes_ends(changes, kind):
+    assert closed(replace(FACTS, **changes)).kind is kind

@@ -115,6 +115,18 @@ def test_a_settled_dataset_is_left_alone_until_it_or_its_sidecar_changes():
     assert len(looks(A, B, files=["run.deposit.yaml"])) == 1
 
 
+def test_what_was_settled_in_a_directory_that_is_gone_is_not_remembered_for_ever():
+    looks = Looks()
+    looks(A)
+    judged = looks(A, after_s=10.0)[0]
+    looks.observer.settle(judged.identity, judged.sighting.fingerprint, sidecar_of(judged))
+    assert looks(A) == []
+    looks.observer.keep_settled(lambda directory: directory == judged.identity.directory)
+    assert looks(A) == []
+    looks.observer.keep_settled(lambda _directory: False)
+    assert looks(A) != []
+
+
 def test_what_the_journal_knows_as_settled_is_not_looked_at_and_what_is_forgotten_is():
     looks = Looks()
     (judged,) = looks(A)
@@ -130,7 +142,7 @@ def test_a_sidecar_that_cannot_be_used_is_a_problem_and_never_ignored(problem):
     looks = Looks({"/nowhere/run.deposit.yaml": problem})
     (judged,) = looks(A, files=["run.deposit.yaml"])
     assert judged.sighting.sidecar_problem is not None
-    assert "run.deposit.yaml cannot be used" in judged.sighting.sidecar_problem
+    assert "the sidecar run.deposit.yaml cannot be" in judged.sighting.sidecar_problem
 
 
 def test_identity_is_what_stays_while_files_come_and_go():

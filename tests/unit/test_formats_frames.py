@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from format_files import cbf_bytes, listing_of, stat_of
 
@@ -229,3 +231,67 @@ def test_metadata_is_the_first_frames():
     assert (metadata["wavelength_A"], metadata["start_angle_deg"], metadata["frames"]) == (0.9795, 10.0, 2)
     assert "kind" not in metadata
     assert FRAMES.metadata(dataset, {}) == {"frames": 2}
+
+
+# the rungs, and what is awaited
+
+
+def test_the_rungs_say_what_is_proven_and_the_wait_what_is_missing():
+    short = judge(series_of([1, 2, 3]), 5, expected_frames=5)
+    assert [rung.finding for rung in short.ladder][1:3] == [
+        "3 of 3 frames proven whole by what their headers say",
+        "3 of 5 frames",
+    ]
+    assert short.awaits == "2 more frames or 25 s more without any change"
+    holed = judge(series_of([1, 3]), 5)
+    assert holed.awaits == "1 missing frame or 25 s more without any change"
+    assert holed.ladder[2].finding == "nothing says how many there should be"
+    unread = judge(series_of([1, 2]), 5, probes={})
+    assert unread.ladder[1].finding == "the format has no index that could be compared"
+
+
+def test_what_makes_a_series_corrupt_is_its_agreement_too():
+    dataset = series_of([1, 2])
+    judged = judge(dataset, 99, {file.path: Probe("is empty") for file in dataset.files})
+    assert judged.ladder[1].finding == "lyso_1_00001.cbf is empty (and 1 more file)"
+
+
+def test_too_many_frames_are_said_to_be_another_series():
+    judged = judge(series_of([1, 2, 3]), 99, expected_frames=2)
+    assert "it is not the series that was expected, or two of them" in judged.evidence
+
+
+def test_the_headers_tell_how_many_frames_there_should_be_and_the_rule_knows_better():
+    dataset = series_of([1, 2, 3])
+    probes = {file.path: Probe(facts={"expected_frames": 5}) for file in dataset.files}
+    assert judge(dataset, 5, probes).evidence[0] == "3 of 5 frames"
+    assert judge(dataset, 5, probes, expected_frames=3).evidence[0] == "3 of 3 frames"
+
+
+def test_a_frame_that_is_there_twice_is_named_with_both_its_places():
+    dataset = series_of([1, 2])
+    first, second = dataset.files
+    twice = replace(dataset, files=(first, second, second._replace(path="run2/lyso_1_00002.cbf")))
+    judged = judge(twice, 1e6, {file.path: Probe() for file in twice.files})
+    assert judged.kind is VerdictKind.CORRUPT
+    assert "frame 2 is there twice: run1/lyso_1_00002.cbf and run2/lyso_1_00002.cbf" in judged.evidence
+
+
+def test_the_exposure_stands_in_for_a_period_that_no_header_tells():
+    one = series_of([1])
+    probes = {one.files[0].path: Probe(facts={"exposure_s": 10.0})}
+    assert judge(one, 199, probes).kind is VerdictKind.GROWING
+    assert judge(one, 200, probes).kind is VerdictKind.COMPLETE
+
+
+def test_frames_that_are_whole_are_closed():
+    dataset = series_of([1, 2, 3])
+    first, second, _third = dataset.files
+    assert FRAMES.closed(dataset, {first.path: Probe(), second.path: Probe("is empty")}) == [first]
+
+
+def test_metadata_of_a_later_frame_leaves_out_what_is_the_first_ones_own():
+    dataset = series_of([1, 2])
+    metadata = FRAMES.metadata(dataset, {dataset.files[1].path: frame_probe.probe_bytes(cbf_bytes(2))})
+    assert (metadata["wavelength_A"], metadata["frames"]) == (0.9795, 2)
+    assert "start_angle_deg" not in metadata

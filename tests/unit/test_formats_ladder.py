@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 from format_files import stat_of
 
-from depositd.formats.ladder import Findings, Shortfall, broken_sentence, decide
-from depositd.model import Dataset, FileKind, Part, Probe, Quiet, Terms, VerdictKind
+from depositd.formats.ladder import Findings, Shortfall, broken_sentence, count_unread, decide, is_whole, unwritten
+from depositd.model import Dataset, FileKind, Frames, Part, Probe, Quiet, Terms, VerdictKind
 
 PLAIN = Dataset("d", "file", "", "d", "d", (stat_of("d"),))
 DONE = "*.done"
@@ -253,3 +253,79 @@ def test_the_learnt_cadence_is_said_wherever_time_decides():
     assert verdict(found(**learnt), 41).evidence[-1] == "learnt cadence 0.1 s"
     assert verdict(found(**learnt), 5).evidence[-1] == "learnt cadence 0.1 s"
     assert "learnt cadence 0.1 s" not in verdict(found(proven=True, **learnt), 41).evidence
+
+
+def test_every_verdict_carries_the_frames_that_were_counted():
+    counted = found(frames=Frames(3, 5))
+    growing = (verdict(replace(counted, unread=1), 99), verdict(counted, 5), with_writer(99, counted))
+    for judged in (*growing, verdict(counted, 99)):
+        assert judged.frames == Frames(3, 5)
+
+
+def test_what_is_not_read_yet_is_asked_again_after_a_second_at_the_soonest():
+    assert [verdict(found(unread=1), 99, settle_s=settle_s).recheck_s for settle_s in (0.0, 1.5)] == [1.0, 1.5]
+
+
+def test_the_last_second_with_an_open_writer_is_waited_out():
+    judged = with_writer(3599.9)
+    assert judged.kind is VerdictKind.GROWING
+    assert judged.awaits.startswith("that its writer closes it")
+
+
+def test_one_thing_that_is_awaited_is_told_before_the_silence():
+    assert verdict(found(awaits="3 more frames"), 12).awaits == "3 more frames or 18 s more without any change"
+
+
+def test_a_write_just_now_is_no_write_in_the_future():
+    assert [verdict(found(), quiet_s).evidence[-1] for quiet_s in (0, 0.4)] == [
+        "last write 0 s ago",
+        "last write 0.4 s ago",
+    ]
+
+
+def test_a_rung_without_a_finding_says_so():
+    judged = decide(PLAIN, found(ends_with_next=True), Quiet(41, 41), Terms(30.0))
+    assert [rung(judged, n) for n in (1, 2, 3, 5)] == [
+        "the format has none that could be read",
+        "the format has no index that could be compared",
+        "nothing says how many there should be",
+        "none has begun",
+    ]
+    nothing = "none has begun; it would prove nothing, for in this format one can begin before another ends"
+    assert rung(verdict(found(), 41), 5) == nothing
+
+
+# what single files tell
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "allocated_bytes", "said"),
+    [
+        (1_000_000, 1, "x\\n is sparse or preallocated (1 B of 1.00 MB)"),
+        (1_000_000, 995_903, "x\\n is sparse or preallocated (996 kB of 1.00 MB)"),
+        (1_000_000, 995_904, None),
+        (1_000_000, 1_000_000, None),
+        (1_000_000, 0, None),
+        (4096, 1, None),
+    ],
+)
+def test_a_file_with_more_size_than_data_is_named(size_bytes, allocated_bytes, said):
+    file = stat_of("a/x\n", size_bytes, allocated=allocated_bytes)
+    assert unwritten([stat_of("a/plain"), file]) == (() if said is None else (said,))
+    assert unwritten([file._replace(kind=FileKind.SYMLINK)]) == ()
+
+
+def test_a_file_that_ends_in_holes_is_named_whatever_is_allocated():
+    file = stat_of("a/x", 5000)
+    assert unwritten([file], {"a/y"}) == ()
+    assert unwritten([file], {"a/x"}) == ("x is sparse or preallocated (5.00 kB)",)
+    assert unwritten([file._replace(kind=FileKind.SYMLINK)], {"a/x"}) == ()
+
+
+def test_only_regular_files_are_read_and_whole_where_nothing_is_wrong_with_them():
+    files = [stat_of("read"), stat_of("bad"), stat_of("new"), stat_of("newer"), stat_of("link", kind=FileKind.SYMLINK)]
+    probes = {"read": Probe(), "bad": Probe("is empty"), "link": Probe()}
+    assert count_unread(files, probes) == 2
+    assert count_unread(files[1:], probes) == 2
+    assert count_unread(files[:2], probes) == 0
+    assert [file.name for file in files if is_whole(file, probes)] == ["read"]

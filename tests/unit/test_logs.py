@@ -49,6 +49,7 @@ def test_an_event_is_one_line_of_json_that_begins_with_when_and_how_bad(stream):
     assert event["timestamp"].endswith("Z")
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize("mode", [LogMode.JSON, LogMode.PLAIN])
 def test_names_from_disk_cannot_forge_lines_or_drive_the_terminal(mode):
     stream = io.StringIO()
@@ -60,6 +61,7 @@ def test_names_from_disk_cannot_forge_lines_or_drive_the_terminal(mode):
     assert "\\xff" in line
 
 
+@pytest.mark.fault(33)
 def test_a_secret_is_replaced_wherever_it_hides(stream):
     register_secret(CANARY)
     try:

@@ -13,6 +13,7 @@ from depositd.secrecy import MOST_SECRETS, Secrets
 SECRET = 'pa  ss/w+rd%&"ü"\\<x>'
 
 
+@pytest.mark.fault(33)
 @pytest.mark.parametrize(
     "spelled",
     [

@@ -361,6 +361,7 @@ def test_a_pause_whose_end_fails_says_so():
 # --- where events do not come -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(8)
 @pytest.mark.parametrize(
     ("file_system", "means"),
     [

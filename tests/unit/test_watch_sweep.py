@@ -5,6 +5,8 @@ import os
 import stat
 from contextlib import contextmanager
 
+import pytest
+
 from depositd.model import FileKind
 from depositd.watch.sweep import Walk, file_stat
 
@@ -136,6 +138,14 @@ def test_the_watchdog_sees_every_directory_of_trees_as_well():
     walk, _, _, moved = walk_over({"a": {}, "run.raw": {"below": {}}})
     list(walk.sweep())
     assert len(moved) == 4
+
+
+@pytest.mark.fault(35)
+def test_the_watchdog_sees_a_look_at_one_huge_directory_move():
+    """A slow file server may take a millisecond for each file."""
+    walk, _, _, moved = walk_over({f"{number}.cbf": "" for number in range(30_001)})
+    list(walk.sweep())
+    assert len(moved) == 1 + 3
 
 
 def test_a_change_inside_a_claimed_directory_shows_in_the_listing_of_its_parent():

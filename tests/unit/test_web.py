@@ -31,15 +31,20 @@ def ask(
     *,
     method="GET",
     hosts=("localhost:8471",),
-    status=lambda: STATUS,
+    status=lambda: [json.dumps(STATUS)],
     silent=list,
     allowed=(),
     reached=("10.0.0.7", 8471),
 ) -> Answer:
     sent: list[dict[str, Any]] = []
 
+    asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        for message in asked:
+            return message
+        await asyncio.Event().wait()  # whoever asked stays until the answer has ended
+        raise AssertionError("it is cancelled")
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
@@ -72,7 +77,7 @@ def test_healthz_is_200_while_every_worker_moves():
 def test_healthz_is_503_and_names_each_worker_that_does_not_move():
     sentences = ["watcher of /data has not moved for 700 s (allowed 600 s)"]
     answer = ask(silent=lambda: sentences)
-    assert (answer.code, answer.json) == (503, {"ok": False, "silent": sentences})
+    assert (answer.code, answer.json) == (503, {"ok": False, "problems": sentences})
 
 
 def test_status_is_the_document_of_the_command_line():
@@ -81,9 +86,10 @@ def test_status_is_the_document_of_the_command_line():
     assert answer.headers["content-type"] == "application/json"
 
 
+@pytest.mark.fault(34)
 def test_a_path_that_is_not_utf8_comes_through_whole():
     document = {"datasets": [{"path": "/data/caf\udce9/\u202e.cbf"}]}
-    answer = ask("/api/status", status=lambda: document)
+    answer = ask("/api/status", status=lambda: [json.dumps(document)])
     assert answer.code == 200
     assert answer.body.isascii()
     assert answer.json == document
@@ -97,10 +103,12 @@ def test_anything_else_is_404_in_json(path):
     assert answer.headers["content-type"] == "application/json"
 
 
+@pytest.mark.fault(34)
 def test_the_path_in_a_404_cannot_harm_a_terminal():
     assert "\\x1b[31m" in ask("/\x1b[31m").json["error"]
 
 
+@pytest.mark.fault(34)
 @pytest.mark.parametrize("path", ["/healthz", "/api/status", "/nothing"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 def test_nothing_but_get_and_head_is_allowed_anywhere(method, path):
@@ -131,6 +139,7 @@ def test_the_address_that_was_reached_is_ours(reached):
     assert ask(hosts=("10.0.0.7:8471",), reached=(reached, 8471)).code == 200
 
 
+@pytest.mark.fault(34)
 @pytest.mark.parametrize("path", ["/healthz", "/api/status", "/nothing"])
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8471", "[::2]"])
 def test_another_name_is_misdirected_before_anything_is_read(path, host):
@@ -168,6 +177,7 @@ def test_the_host_of_a_header(header, host):
     assert host_of(header) == host
 
 
+@pytest.mark.fault(34)
 def test_no_answer_is_kept_or_shared_across_origins():
     answers = [
         ask(),

@@ -12,7 +12,7 @@
 ``verifying``  reads back and compares: *verify*
 ``compress``   a directory or a file at the word of a person or a script: *compress*
 ``ready``      an archive that somebody else made: *ready_archive*
-``spool``      the datasets' directories: *discard*, *sweep_orphans*
+``spool``      the datasets' directories: *discard*, *sweep_orphans*; ``survivors`` what a lost journal left there
 """
 
 from depositd.archive.compress import compress
@@ -27,6 +27,7 @@ from depositd.archive.spool import (
     sweep_orphans,
     written_bytes,
 )
+from depositd.archive.survivors import Survivors, set_survivors_aside
 from depositd.archive.verifying import unchanged, verify
 from depositd.archive.workshop import Workshop
 
@@ -39,6 +40,7 @@ __all__ = [
     "Followed",
     "PackPlan",
     "PackTools",
+    "Survivors",
     "Workshop",
     "compress",
     "dataset_directory",
@@ -48,6 +50,7 @@ __all__ = [
     "is_ready",
     "pack",
     "ready_archive",
+    "set_survivors_aside",
     "spooled_datasets",
     "sweep_orphans",
     "unchanged",

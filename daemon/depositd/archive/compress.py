@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
+from depositd import portable
 from depositd.archive.packing import PackTools, pack
 from depositd.archive.plan import SUFFIXES, PackPlan
 from depositd.errors import SourceUnreadable
@@ -78,7 +79,7 @@ def _lies_in(directory: str, source: str) -> bool:
     if not os.path.isdir(source):
         return False
     real, outer = os.path.realpath(directory), os.path.realpath(source)
-    return real == outer or real.startswith(outer.rstrip("/") + "/")
+    return portable.lies_in(real, outer)
 
 
 def _found(source: str) -> tuple[str, tuple[FileStat, ...]]:
@@ -110,6 +111,6 @@ def _stat_of(path: str, status: os.stat_result) -> FileStat:
         status.st_mtime_ns,
         status.st_ctime_ns,
         status.st_ino,
-        status.st_blocks * 512,
+        portable.allocated_bytes(status),
         _KINDS.get(stat.S_IFMT(status.st_mode), FileKind.DEVICE),
     )

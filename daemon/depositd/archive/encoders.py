@@ -26,6 +26,12 @@ _SAMPLE_SHARE = 32  # so that looking costs little of what is compressed
 _SAMPLE_MOST_BYTES = 1 << 17
 _QUICK_LEVELS = range(-1, 5)  # who asks for more wants what lies further back as well, which no sample shows
 _QUICK_HASH_LOG = 8
+_SLOW_FROM_LEVEL = 10  # from here on a frame takes seconds
+_PIECE_BYTES = 1 << 17
+
+
+class EncodingStopped(Exception):
+    """A frame is not wanted any more; nobody waits for it."""
 
 
 class Encoder(Protocol):
@@ -39,6 +45,9 @@ class Encoder(Protocol):
 
     def finish(self) -> bytes:
         """Return what follows the last frame."""
+
+    def stop(self) -> None:
+        """Let frames that are being encoded end soon, by raising EncodingStopped, where that would take long."""
 
 
 class ZstdEncoder:
@@ -55,15 +64,25 @@ class ZstdEncoder:
     def __init__(self, level: int) -> None:
         self._level = level
         self._thread = threading.local()  # a ZstdCompressor must not be shared
+        self._is_stopped = False
 
     def encode(self, frame: memoryview) -> bytes:
-        """Return one whole frame."""
+        """Return one whole frame; raises EncodingStopped."""
         usual, quick = self._compressors()
         if self._level in _QUICK_LEVELS and len(frame) >= _WORTH_A_SAMPLE_BYTES:
             middle = frame[len(frame) // 2 :][: min(len(frame) // _SAMPLE_SHARE, _SAMPLE_MOST_BYTES)]
             if len(quick.compress(middle)) < len(usual.compress(middle)):
                 return quick.compress(frame)
-        return usual.compress(frame)
+        return self._in_pieces(usual, frame) if self._level >= _SLOW_FROM_LEVEL else usual.compress(frame)
+
+    def _in_pieces(self, compressor: zstandard.ZstdCompressor, frame: memoryview) -> bytes:
+        stream = compressor.compressobj(size=len(frame))
+        encoded = []
+        for at in range(0, len(frame), _PIECE_BYTES):
+            if self._is_stopped:
+                raise EncodingStopped
+            encoded.append(stream.compress(frame[at : at + _PIECE_BYTES]))
+        return b"".join((*encoded, stream.flush()))
 
     def _compressors(self) -> tuple[zstandard.ZstdCompressor, zstandard.ZstdCompressor]:
         made: tuple[zstandard.ZstdCompressor, zstandard.ZstdCompressor] | None
@@ -84,6 +103,10 @@ class ZstdEncoder:
         """Return nothing: the last frame has ended."""
         return b""
 
+    def stop(self) -> None:
+        """Let slow frames end at their next piece; a quick one ends by itself."""
+        self._is_stopped = True
+
 
 class StreamEncoder:
     """One gzip or bzip2 stream."""
@@ -101,6 +124,9 @@ class StreamEncoder:
         """Return the end of the stream."""
         return self._stream.flush()
 
+    def stop(self) -> None:
+        """Do nothing: a frame takes a second at most."""
+
 
 class PlainEncoder:
     """No compression."""
@@ -112,6 +138,9 @@ class PlainEncoder:
     def finish(self) -> bytes:
         """Return nothing."""
         return b""
+
+    def stop(self) -> None:
+        """Do nothing: a frame takes no time."""
 
 
 def encoder_for(compression: Compression, level: int) -> Encoder:

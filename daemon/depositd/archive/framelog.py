@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from depositd import portable
 from depositd.archive.plan import Compression
 from depositd.model import Block, FileStat, Packing
 
@@ -258,8 +259,7 @@ class FrameLog:
 
     def __init__(self, path: str, keep_bytes: int) -> None:
         """Open a log and keep its first bytes alone; raises OSError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        self.descriptor = os.open(path, flags, 0o640)
+        self.descriptor = portable.open_to_write(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         try:
             os.ftruncate(self.descriptor, keep_bytes)
         except OSError:

@@ -189,6 +189,8 @@ class FrameWriter:
             encoding.cancel()
         if self._beginning is not None and not self._beginning.cancel():
             wait([self._beginning])  # it may write into the log, which is closed next
+            if self._beginning.exception() is None:
+                self._beginning.result().stop()
         self._threads.close()
 
     def add(self, path: str, source: SourceFile, check: ContentCheck | None, progress: Callable[[int], None]) -> None:
@@ -233,14 +235,14 @@ class FrameWriter:
 
     def settle(self) -> None:
         """Wait until every full frame is settled; what does not fill one is forgotten, to be read again."""
-        self._settling.drain()
+        self._settling.drain(self._workshop.still_wanted)
 
     def finish(self) -> Packed:
         """End what is packed and return what it is."""
         self._append(self._layout.end(self._size_bytes))
         if self._frame is not None:
             self._end_frame(is_last=True)
-        self._settling.drain()
+        self._settling.drain(self._workshop.still_wanted)
         if self._beginning is not None:
             self._part.write(self._beginning.result().finish())
         return Packed(tuple(self._members), tuple(self._blocks), self._inner_md5.hexdigest())

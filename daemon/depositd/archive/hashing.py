@@ -13,6 +13,8 @@ import hashlib
 import platform
 from typing import Literal, NamedTuple, Protocol
 
+from depositd.portable import load_library
+
 Name = Literal["md5", "sha256"]
 Bytes = bytes | bytearray | memoryview
 
@@ -89,7 +91,9 @@ def _library() -> ctypes.CDLL | None:
     try:
         import _hashlib
 
-        library = ctypes.CDLL(_hashlib.__file__)  # a look-up in it finds what it is linked with
+        library = load_library(_hashlib.__file__)  # a look-up in it finds what it is linked with
+        if library is None:
+            return None
         for kind in _KINDS.values():
             for step, arguments in _ARGUMENTS.items():
                 getattr(library, f"{kind.functions}_{step}").argtypes = arguments

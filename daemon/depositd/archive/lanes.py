@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Generic, Self, TypeVar
+
+ASK_EVERY_S = 0.25
+"""How often it is asked whether what is waited for is still wanted."""
 
 T = TypeVar("T")
 
@@ -41,10 +44,13 @@ class Lane:
         self._behind.append(put)
         return put
 
-    def drain(self) -> None:
-        """Wait until all work is done; raises what it raised first."""
+    def drain(self, still_wanted: Callable[[], None] = lambda: None) -> None:
+        """Wait until all work is done; raises what it raised first, and what ``still_wanted`` raises meanwhile."""
         while self._behind:
-            self._behind.popleft().result()
+            if wait([self._behind[0]], ASK_EVERY_S).done:
+                self._behind.popleft().result()
+            else:
+                still_wanted()
 
     def _do(self, work: Callable[[], None]) -> None:
         if self._error is not None:

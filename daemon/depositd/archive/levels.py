@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import zstandard
 
 from depositd.archive.encoders import ZstdEncoder
-from depositd.archive.workshop import available_cores
+from depositd.portable import usable_cores
 from depositd.units import show_count, show_duration, show_size
 
 ASSUMED_UPLOAD_BYTES_PER_S = 110e6
@@ -147,7 +147,7 @@ def choose(
     job = Job(
         size_bytes=size_bytes,
         workers=workers,
-        cores=available_cores(),
+        cores=usable_cores(),
         upload_bytes_per_s=known_rate or ASSUMED_UPLOAD_BYTES_PER_S,
         assumed=known_rate is None,
     )

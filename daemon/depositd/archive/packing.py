@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from depositd import portable
 from depositd.archive import framelog
 from depositd.archive.encoders import Encoder, encoder_for
 from depositd.archive.framelog import Header
@@ -54,8 +55,8 @@ class PackTools:
     say: Callable[[str], None] = lambda _sentence: None
     read_limit: RateLimit | None = None
     free_bytes: Callable[[str], int] = free_space_bytes
-    write: Callable[[int, memoryview], int] = os.write
-    fsync: Callable[[int], None] = os.fsync
+    write: Callable[[int, memoryview], int] = portable.write
+    fsync: Callable[[int], None] = portable.fsync
 
 
 def pack(plan: PackPlan, target_directory: str, tools: PackTools | None = None) -> Archive:

@@ -13,6 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import NoReturn, Self
 
+from depositd import portable
 from depositd.archive.framelog import LOG_SUFFIX, FrameLog
 from depositd.archive.hashing import Bytes, Hash, new
 from depositd.archive.plan import FILE_NAME_MOST_BYTES
@@ -93,8 +94,9 @@ class PartFile:
             if not self.size_bytes:
                 self._remove()  # what is of no use any more may be all that is in the way of the floor
             self._check_floor()
-            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if self.size_bytes else os.O_CREAT | os.O_EXCL)
-            self._file = open(os.open(self.path, flags, 0o640), "r+b", buffering=0)  # noqa: SIM115 (closed in __exit__)
+            flags = os.O_RDWR | (0 if self.size_bytes else os.O_CREAT | os.O_EXCL)
+            descriptor = portable.open_to_write(self.path, flags, 0o640)
+            self._file = open(descriptor, "r+b", buffering=0)  # noqa: SIM115 (closed in __exit__)
             self._file.truncate(self.size_bytes)
             self._file.seek(self.size_bytes)
             reached(Moment.PART_OPENED, self.path)
@@ -183,7 +185,7 @@ class PartFile:
         end = at + size_bytes
         while at < end:
             try:
-                piece = os.pread(self._file.fileno(), min(end - at, PIECE_BYTES), at)
+                piece = portable.read_at(self._file.fileno(), min(end - at, PIECE_BYTES), at)
             except OSError as error:
                 self._raise(error)
             if not piece:
@@ -228,10 +230,11 @@ class PartFile:
     def publish(self) -> None:
         """Give the file its final name, durably."""
         try:
-            os.rename(self.path, self.final_path)
+            self._file.close()  # Windows renames no file that is open
+            portable.replace(self.path, self.final_path)
             reached(Moment.PART_NAMED, self.final_path)
             try:
-                _fsync_directory(self._directory, self._fsync)
+                portable.fsync_directory(self._directory, self._fsync)
             except OSError:
                 os.unlink(self.final_path)
                 raise
@@ -272,12 +275,4 @@ def _make_directory(directory: str, fsync: Callable[[int], None]) -> None:
     if os.path.isdir(directory):
         return
     os.makedirs(directory, mode=0o750, exist_ok=True)
-    _fsync_directory(os.path.dirname(os.path.abspath(directory)), fsync)
-
-
-def _fsync_directory(directory: str, fsync: Callable[[int], None]) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    portable.fsync_directory(os.path.dirname(os.path.abspath(directory)), fsync)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, Protocol
 
+from depositd import portable
 from depositd.archive.encoders import decode
 from depositd.errors import ArchiveInvalid, SourceUnreadable
 from depositd.model import Archive, Packing
@@ -43,7 +44,7 @@ def ready_archive(
     absolute = os.path.abspath(path)
     shown = printable(absolute)
     try:
-        with open(os.open(absolute, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb", buffering=0) as file:
+        with open(portable.open_to_read(absolute, follow=True), "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise SourceUnreadable(f"{shown} is no regular file", hint="name an archive file")

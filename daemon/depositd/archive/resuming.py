@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
 
+from depositd import portable
 from depositd.archive.encoders import decode
 from depositd.archive.framelog import LOG_SUFFIX, Frame, Header, Source, Start, fitting, read_log, reusable
 from depositd.archive.hashing import Hash, new, platform_name, resumed
@@ -100,7 +101,7 @@ def _read(path: str) -> bytes:
 
 def _open(path: str) -> int:
     """Open a regular file without following or blocking; raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = portable.open_to_read(path)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no regular file")
@@ -167,7 +168,7 @@ def _is_right(descriptor: int, at: int, block: Block) -> bool:
     end = at + block.size_bytes
     while at < end:
         try:
-            piece = os.pread(descriptor, min(end - at, PIECE_BYTES), at)
+            piece = portable.read_at(descriptor, min(end - at, PIECE_BYTES), at)
         except OSError:
             return False
         if not piece:

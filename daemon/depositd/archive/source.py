@@ -18,13 +18,10 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import NoReturn, Self
 
-from depositd import io_priority
+from depositd import io_priority, portable
 from depositd.errors import SourceChanged, SourceUnreadable
-from depositd.formats.reading import open_to_read
 from depositd.model import FileKind, FileStat
 from depositd.units import printable, show_duration
-
-_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 Throttle = Callable[[int], None]
 """Told the bytes that are about to be read; returns when they may be, or raises to stop."""
@@ -48,7 +45,7 @@ class SourceTree:
         self._throttle = throttle
         self._idle = io_priority.idle(throttle is not None)
         try:
-            self._descriptor = os.open(root, _DIRECTORY_FLAGS)
+            self._directory = portable.open_directory(root)
         except OSError as error:
             _raise(root, error)
 
@@ -59,18 +56,18 @@ class SourceTree:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
+        self._directory.close()
         self._idle.__exit__(kind, error, trace)
 
     def look_at(self, planned: FileStat) -> os.stat_result:
         """Return what a planned file is now, without opening it; raises SourceChanged where it is another one."""
         parent = self._open_directory(planned)
         try:
-            now = os.stat(planned.name, dir_fd=parent, follow_symlinks=False)
+            now = parent.stat(planned.name)
         except OSError as error:
             _raise(planned.path, error)
         finally:
-            os.close(parent)
+            parent.close()
         change = difference(planned, now, "after it was looked at")
         if change is not None:
             _changed(planned, change)
@@ -93,18 +90,18 @@ class SourceTree:
             finally:
                 os.close(descriptor)
         finally:
-            os.close(parent)
+            parent.close()
 
-    def _open_directory(self, planned: FileStat) -> int:
+    def _open_directory(self, planned: FileStat) -> portable.Directory:
         """Walk to the file's directory one component at a time, so that no link in the middle leads out."""
-        current = os.dup(self._descriptor)
+        current = self._directory.copy()
         for component in filter(None, planned.directory.split("/")):
             try:
-                below = os.open(component, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=current)
+                below = current.below(component)
             except OSError as error:
                 _raise(planned.path, error)
             finally:
-                os.close(current)
+                current.close()
             current = below
         return current
 
@@ -112,7 +109,9 @@ class SourceTree:
 class SourceFile:
     """One file that is open for reading, and proven to be the planned one so far."""
 
-    def __init__(self, planned: FileStat, descriptor: int, parent: int, throttle: Throttle | None = None) -> None:
+    def __init__(
+        self, planned: FileStat, descriptor: int, parent: portable.Directory, throttle: Throttle | None = None
+    ) -> None:
         self.planned = planned
         self._throttle = throttle
         self._descriptor = descriptor
@@ -142,7 +141,7 @@ class SourceFile:
             block = block[:GENTLE_PIECE_BYTES]
             self._throttle(len(block))
         try:
-            count = os.readv(self._descriptor, [block])
+            count = portable.read_into(self._descriptor, block)
         except OSError as error:
             _raise(self.planned.path, error)
         if count == 0:
@@ -160,7 +159,7 @@ class SourceFile:
         if now.st_ctime_ns != self._opened.st_ctime_ns:
             _changed(self.planned, f"was changed {while_read}, although its size and modification time are as before")
         try:
-            named = os.stat(self.planned.name, dir_fd=self._parent, follow_symlinks=False)
+            named = self._parent.stat(self.planned.name)
         except OSError as error:
             _raise(self.planned.path, error)
         if (named.st_dev, named.st_ino) != (now.st_dev, now.st_ino):
@@ -202,9 +201,9 @@ def _inodes(before: int, after: int) -> str:
     return f"inode {before} became {after}"
 
 
-def _open_file(planned: FileStat, parent: int) -> int:
+def _open_file(planned: FileStat, parent: portable.Directory) -> int:
     try:
-        return open_to_read(planned.name, parent)
+        return parent.open_source(planned.name)
     except OSError as error:
         _raise(planned.path, error)
 
@@ -212,24 +211,13 @@ def _open_file(planned: FileStat, parent: int) -> int:
 @contextlib.contextmanager
 def _leaving_no_trace(descriptor: int, size_bytes: int, gentle: bool) -> Iterator[None]:
     """Drop a gently read file from the page cache afterwards, unless it was there before: somebody may work with it."""
-    brought = gentle and not is_cached(descriptor, size_bytes // 2)
+    brought = gentle and not portable.is_cached(descriptor, size_bytes // 2)
     try:
         yield
     finally:
         if brought:
             with contextlib.suppress(OSError):
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def is_cached(descriptor: int, offset: int) -> bool:
-    """Say whether a byte of a file can be had without the disk; True where the system cannot say."""
-    try:
-        os.preadv(descriptor, [bytearray(1)], offset, os.RWF_NOWAIT)
-    except BlockingIOError:
-        return False
-    except (OSError, AttributeError):  # a file system, or a system, that does not know the question
-        return True
-    return True
+                portable.drop_from_cache(descriptor)
 
 
 def _changed(planned: FileStat, change: str) -> NoReturn:

@@ -15,6 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
+from depositd import portable
 from depositd.archive.encoders import decode
 from depositd.archive.lanes import Ahead, Lane
 from depositd.archive.plan import SUFFIXES, Compression
@@ -162,7 +163,7 @@ def _compare_count(members: tuple[Member, ...], found: int) -> None:
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[IO[bytes]]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = portable.open_to_read(path)
     except OSError as error:
         raise ArchiveInvalid(f"it cannot be opened: {error.strerror}") from error
     with open(descriptor, "rb", buffering=0) as file:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import queue
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from depositd import portable
+from depositd.archive.lanes import ASK_EVERY_S
+
 FRAME_MOST_BYTES = 8 << 20
 _FRAMES_BESIDE_WORKERS = 4
 """One that is filled, one that is hashed, one that is written and one that is read back."""
-_M_MMAP_THRESHOLD = -3
 _MAPPED_FROM_BYTES = 1 << 20
 
 
@@ -25,12 +27,16 @@ class Workshop:
     one alone.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
-        """Make the threads, one for each processor unless told otherwise; raises ValueError below one."""
-        self.workers = available_cores() if workers is None else workers
+    def __init__(self, workers: int | None = None, *, still_wanted: Callable[[], None] = lambda: None) -> None:
+        """Make the threads, one for each processor unless told otherwise; raises ValueError below one.
+
+        ``still_wanted`` is asked four times a second by whoever waits for them, and raises to end that.
+        """
+        self.workers = portable.usable_cores() if workers is None else workers
         if self.workers < 1:
             raise ValueError(f"{self.workers} workers cannot pack anything (1 or more can)")
         _map_large_memory()
+        self.still_wanted = still_wanted
         self._left: dict[str, tuple[int, ...]] = {}
         self.pool = ThreadPoolExecutor(self.workers, thread_name_prefix="archive-worker")
         self._free: queue.LifoQueue[bytearray | None] = queue.LifoQueue()
@@ -46,8 +52,15 @@ class Workshop:
         self.close()
 
     def take_frame(self) -> bytearray:
-        """Return memory for a frame, waiting until there is some; the last one given back comes first."""
-        return self._free.get() or bytearray(FRAME_MOST_BYTES)
+        """Return memory for a frame, waiting until there is some; the last one given back comes first.
+
+        Raises what ``still_wanted`` raises.
+        """
+        while True:
+            try:
+                return self._free.get(timeout=ASK_EVERY_S) or bytearray(FRAME_MOST_BYTES)
+            except queue.Empty:
+                self.still_wanted()
 
     def give_back(self, frame: bytearray) -> None:
         """Take memory back that nobody looks at any more."""
@@ -74,9 +87,7 @@ def _map_large_memory() -> None:
     By itself glibc does so until the first of them is free; from then on it keeps blocks of that size in the heaps of
     the threads, in pieces of which each next frame needs a larger one.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's own
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES)
+    portable.return_large_memory(_MAPPED_FROM_BYTES)
 
 
 def _stamp(path: str) -> tuple[int, ...]:
@@ -85,11 +96,3 @@ def _stamp(path: str) -> tuple[int, ...]:
     except OSError:
         return ()
     return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
-
-
-def available_cores() -> int:
-    """Return how many processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not every system can say
-        return os.cpu_count() or 1

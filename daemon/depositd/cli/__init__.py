@@ -11,13 +11,20 @@ import is imported inside the function that needs it, so that ``--help`` and com
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 
-from depositd.cli.failing import run_app
+from depositd.cli.failing import run_app, tell_bug
 
 
 def main() -> None:
     """Run the command line and end the process with its exit status."""
+    sys.excepthook = tell_bug  # before typer is imported, which keeps what it finds for what nobody foresaw
+    # what is imported stays: to search it for cycles, as often as Python does by itself, only costs time
+    gc.set_threshold(50_000, 20, 50)
+    # looking through all that is installed for pydantic's plug-ins takes a tenth of a status, and none is wanted
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from depositd.cli.app import app
     from depositd.watch.writers import prepare
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import importlib.util
 import os
-import pwd
 import shutil
 import sqlite3
 import time
@@ -13,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from depositd import io_priority
+from depositd import io_priority, portable
 from depositd.cli import journals
+from depositd.cli.failing import SECRETS
 from depositd.config import AnyDestination, Config, DirectorySettings, NotifyTarget, SecretSource, ServerSettings
 from depositd.engine.gentleness import Gentleness
 from depositd.engine.watching import sources
@@ -92,18 +92,10 @@ def all_findings(config: Config, *, online: bool) -> Iterator[Finding]:
 
 
 def _config(config: Config) -> Finding:
-    user = pwd.getpwuid(os.geteuid()).pw_name if _has_name(os.geteuid()) else str(os.geteuid())
+    user = portable.current_user()
     rules, reached = show_count(len(config.rules), "rule"), show_count(len(config.destinations), "destination")
-    hint = "root may read everything: check as the user who runs the daemon, too" if os.geteuid() == 0 else ""
+    hint = "root may read everything: check as the user who runs the daemon, too" if portable.user_id() == 0 else ""
     return ok("config", f"{config.source_file}: {rules}, {reached}, checked as user {user}", hint)
-
-
-def _has_name(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return True
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
@@ -143,7 +135,7 @@ def overlaps(roots: list[str]) -> Iterator[Finding]:
     real = {root: os.path.realpath(root) for root in roots}
     for inner in roots:
         for outer in roots:
-            inside = real[inner].startswith(real[outer].rstrip("/") + "/")
+            inside = real[inner] != real[outer] and portable.lies_in(real[inner], real[outer])
             same = inner > outer and real[inner] == real[outer]
             if inner != outer and (inside or same):
                 yield warning(
@@ -284,7 +276,7 @@ def room(subject: str, path: Path, free_bytes: int, least_bytes: int) -> Finding
 def _journal(config: Config) -> Iterator[Finding]:
     try:
         with journals.reading(config) as journal:
-            count = None if journal is None else len(journal.view.status()["datasets"])
+            count = None if journal is None else journal.view.count()
         pid = running_pid(config.state_dir)
     except DepositdError as error:
         yield problem("journal", str(error), error.hint)
@@ -356,7 +348,7 @@ def _who_we_are(subject: str, name: str, settings: AnyDestination) -> Finding:
 
     began_s = time.monotonic()
     try:
-        destination = destinations.build(name, settings)
+        destination = destinations.build(name, settings, on_secret=SECRETS.add)
         try:
             sentence = destination.whoami()
         finally:

@@ -67,17 +67,18 @@ def delivery_lines(
     indent: int = 0,
     width: int = 0,
     transfer: Json | None = None,
-    paused: bool = False,
+    stopped: str = "",
 ) -> list[Line]:
     """Return how a delivery stands, and where something is to be said why and what can be done.
 
-    ``width`` is that of the column with the destinations' names.  ``paused`` leaves out the reason: it is that of the
-    destination, which is told once for all of its deliveries.
+    ``width`` is that of the column with the destinations' names.  ``stopped`` says that the destination is paused or
+    away, and leaves out the reason: it is that of the destination, which is told once for all of its deliveries.
     """
     state = str(delivery["state"])
-    if paused and state in MOVING:
+    if stopped and state in MOVING:
         name = f"to {printable(delivery['destination']):<{width}}  "
-        return [line(name, (state, STYLES[state]), ", the destination is ", ("paused", "yellow"), indent=indent)]
+        told = [line(name, (state, STYLES[state]), ", the destination is ", (stopped, "yellow"), indent=indent)]
+        return told if transfer is None else [*told, transfer_line(transfer, indent + 4)]
     pieces: list[str | tuple[str, str]] = [
         f"to {printable(delivery['destination']):<{width}}  ",
         (state, STYLES.get(state, "")),

@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
 from depositd.errors import ConfigError, DepositdError
+from depositd.secrecy import Secrets
 from depositd.units import printable
+
+SECRETS = Secrets("[redacted]")
+"""What commands by hand have sent to servers: a traceback must not show it."""
 
 FAILED = 1
 USAGE = 2
@@ -39,6 +45,11 @@ def failure_of(error: DepositdError | OSError) -> Failure:
 
 def _hint_lines(hint: str) -> tuple[str, ...]:
     return (f"hint: {printable(hint)}",) if hint else ()
+
+
+def tell_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Write a traceback as the interpreter would, but for secrets (``sys.excepthook``)."""
+    sys.stderr.write(SECRETS.redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 def run_app(app: Callable[[], object]) -> int:

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from depositd.cli.dataset_text import Json, ago
 from depositd.cli.output import Line, line
@@ -20,11 +19,6 @@ FREED_BY_TABLE = ("metadata", "approval")
 MANY_AT_ONCE = (
     "many at once: depositd status --held --csv > deposits.csv, fill it in, depositd release --from deposits.csv"
 )
-
-
-def held_view(view: Json) -> dict[str, Any]:
-    """Return the view with those datasets alone of which a delivery is held."""
-    return {**view, "datasets": [dataset for dataset in view["datasets"] if any(_held(dataset))]}
 
 
 def held_lines(view: Json, now: datetime) -> list[Line]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from depositd import portable
 from depositd.errors import DepositdError
 from depositd.units import printable
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 @contextmanager
 def reading(config: Config) -> Iterator[Journal | None]:
     """Open the journal to read it; None where there is none yet.  Raises DepositdError."""
-    from depositd.journal import FILE_NAME, Journal
+    from depositd.journal import FILE_NAME, Journal, refuse_gone
 
     path = config.state_dir / FILE_NAME
     if not _is_there(path, os.R_OK):
+        refuse_gone(path)
         yield None
         return
     journal = Journal(path, read_only=True)
     try:
-        yield journal
+        yield None if journal.database.is_empty else journal
     finally:
         journal.close()
 
@@ -36,10 +37,11 @@ def reading(config: Config) -> Iterator[Journal | None]:
 @contextmanager
 def writing(config: Config) -> Iterator[Journal | None]:
     """Open the journal for an operator's word; None where there is none yet.  Raises DepositdError."""
-    from depositd.journal import FILE_NAME, Journal
+    from depositd.journal import FILE_NAME, Journal, refuse_gone
 
     path = config.state_dir / FILE_NAME
     if not _is_there(path, os.R_OK | os.W_OK):
+        refuse_gone(path)
         yield None
         return
     journal = Journal(path)
@@ -52,14 +54,25 @@ def writing(config: Config) -> Iterator[Journal | None]:
 @contextmanager
 def working(config: Config) -> Iterator[Journal]:
     """Open the journal where work is to be recorded; the state directory is made where it is missing."""
+    from depositd.engine.recovering import refuse_anew
     from depositd.journal import FILE_NAME, Journal
 
     make_state_dir(config)
+    refuse_anew(config)
     journal = Journal(config.state_dir / FILE_NAME)
     try:
         yield journal
     finally:
         journal.close()
+
+
+def disk_problem(config: Config) -> str | None:
+    """Return why a daemon that runs cannot write its journal, None where the directory shows no reason."""
+    from depositd.journal import Ballast
+
+    if not os.access(config.state_dir, os.W_OK):
+        return f"the state directory {printable(str(config.state_dir))} cannot be written: nothing is archived or sent"
+    return Ballast(config.state_dir).shortage()
 
 
 def make_state_dir(config: Config) -> None:
@@ -89,10 +102,22 @@ def _is_there(path: Path, wanted: int) -> bool:
     else:
         if os.access(path, wanted):
             return True
-    name = _user_name(owner)
+    name = portable.user_name(owner)
     raise DepositdError(
         f"the journal {printable(str(path))} is not open to this user",
         hint=f"it belongs to {name}: sudo -u {name} depositd …",
+    )
+
+
+def require_owner(state_dir: Path) -> None:
+    """Raise DepositdError for anyone but the owner of the state: what root makes there, no daemon can open."""
+    owner = state_dir.stat().st_uid
+    if portable.user_id() in (None, owner):
+        return
+    name = portable.user_name(owner)
+    raise DepositdError(
+        f"{printable(str(state_dir))} belongs to {name}, and this is {portable.current_user()}",
+        hint=f"sudo -u {name} depositd journal …",
     )
 
 
@@ -104,10 +129,3 @@ def _owner_of_nearest(path: Path) -> int:
         except OSError:
             continue
     return 0
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -54,6 +54,12 @@ def say_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
     say(json.dumps(document, indent=2, ensure_ascii=True))
 
 
+def say_pieces(pieces: Iterable[str]) -> None:
+    """Write the pieces of one result as they come."""
+    for piece in pieces:
+        sys.stdout.write(piece)
+
+
 def say_lines(lines: Iterable[Line]) -> None:
     """Write lines as stdout wants them."""
     if not sys.stdout.isatty():

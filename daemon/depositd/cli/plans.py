@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from depositd.cli.failing import SECRETS
+
 if TYPE_CHECKING:
     from depositd.config import Config
     from depositd.engine.planning import Plan
@@ -17,7 +19,10 @@ def planned(config: Config) -> Iterator[Plan]:
     from depositd import destinations
     from depositd.engine.planning import Plan
 
-    reached = {name: destinations.build(name, settings) for name, settings in config.destinations.items()}
+    reached = {
+        name: destinations.build(name, settings, on_secret=SECRETS.add)
+        for name, settings in config.destinations.items()
+    }
     try:
         yield Plan(config, reached)
     finally:

@@ -8,6 +8,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
+from depositd import portable
 from depositd.errors import DepositdError, NoPicture
 from depositd.model import Dataset, DatasetState
 from depositd.units import printable
@@ -31,7 +32,7 @@ def write_preview(config: Config, journal: Journal, dataset_id: int, target: str
     if path == STDOUT:
         _check_stdout()
     else:
-        _check_target(path, [*(str(root) for rule in config.rules for root in rule.watch), record.root])
+        _check_target(path, [*(root.as_posix() for rule in config.rules for root in rule.watch), record.root])
     content = _picture(config, journal, record)
     if path == STDOUT:
         sys.stdout.buffer.write(content)
@@ -111,8 +112,8 @@ def _write(path: str, content: bytes) -> None:
             with open(part, "xb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+                portable.fsync(file.fileno())
+            portable.replace(part, path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from depositd.units import printable
 
 if TYPE_CHECKING:
     from depositd.config import Config
+    from depositd.engine.recovering import Recovery
     from depositd.service.daemon import Daemon
     from depositd.web import Server
 
@@ -50,7 +52,8 @@ def run(
 
 def _run(config: Config, path: Path, *, until_idle: bool) -> int:
     from depositd.config import load_config
-    from depositd.journal import FILE_NAME, Journal
+    from depositd.engine.recovering import open_or_recover
+    from depositd.journal import Ballast
     from depositd.service.daemon import Daemon, Options
     from depositd.service.lock import StateLock
     from depositd.systemd import find_supervisor
@@ -59,9 +62,10 @@ def _run(config: Config, path: Path, *, until_idle: bool) -> int:
     # the lock comes first: a second daemon must not even open the journal
     lock = StateLock(config.state_dir)
     try:
-        journal = Journal(config.state_dir / FILE_NAME)
+        journal, recovery = open_or_recover(config, datetime.now(UTC), Ballast(config.state_dir))
         try:
-            journal.database.require_sound()
+            if recovery is not None:
+                _say_recovered(recovery)
             options = Options(until_idle=until_idle, reload=partial(load_config, path))
             daemon = Daemon(config, journal, find_supervisor(), options)
             daemon.handle_signals()
@@ -75,6 +79,16 @@ def _run(config: Config, path: Path, *, until_idle: bool) -> int:
             journal.close()
     finally:
         lock.release()
+
+
+def _say_recovered(recovery: Recovery) -> None:
+    from depositd.systemd import get_logger
+
+    log = get_logger("depositd")
+    first, *others = recovery.sentences
+    log.error(first, hint=recovery.journal.hint)
+    for sentence in others:
+        log.warning(sentence)
 
 
 def _serve(config: Config, daemon: Daemon) -> Server | None:

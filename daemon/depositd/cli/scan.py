@@ -15,6 +15,7 @@ from depositd.cli.dataset_text import STYLES, Json, evidence, standing, what
 from depositd.cli.failing import FAILED
 from depositd.cli.options import ConfigOption, JsonOption, load
 from depositd.cli.output import Line, line, say_json, say_lines, tell
+from depositd.portable import slashed
 from depositd.units import printable, show_count
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def scan(
 
     found: list[Json] = []
     with _showing() as look:
-        absolute = [os.path.abspath(path) for path in paths or ()]
+        absolute = [slashed(os.path.abspath(path)) for path in paths or ()]
         scanned: Iterator[Scanned] = scan_sources(
             settings, absolute, datetime.now(UTC), deep=not quick, on_listing=look, failed=failed
         )

@@ -6,15 +6,16 @@ A password or token is never an argument, for arguments are seen in ``ps`` and k
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Never
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 from urllib.parse import urlsplit
 
 import typer
 
+from depositd.cli.failing import SECRETS
 from depositd.cli.options import load
 from depositd.cli.output import tell
 from depositd.errors import AuthError, ConfigError, Conflict, NotFound, RemoteError, Unavailable, Unconfirmed
@@ -52,6 +53,12 @@ ServerOption = Annotated[
 ]
 
 
+class KeepsSecrets(TypedDict):
+    """How a server of which only the URL is known is reached: what it is sent is not shown."""
+
+    on_secret: Callable[[str], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One server: ``settings`` are those of the destination called ``name``, None where only the URL was given."""
@@ -72,11 +79,13 @@ class Place:
         return self.settings.poll_every_s if self.settings else 60.0
 
     @property
-    def reached(self) -> Reached | dict[str, Never]:
+    def reached(self) -> Reached | KeepsSecrets:
         """How a configured server is reached; the clients' own ways where only the URL was given."""
         from depositd.destinations import Surroundings, reached
 
-        return reached(self.settings, Surroundings()) if self.settings else {}
+        if self.settings is None:
+            return {"on_secret": SECRETS.add}
+        return reached(self.settings, Surroundings(on_secret=SECRETS.add))
 
     @property
     def again(self) -> str:

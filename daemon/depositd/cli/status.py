@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from depositd.cli import journals
-from depositd.cli.held import held_lines, held_table, held_view
+from depositd.cli.held import held_lines, held_table
 from depositd.cli.options import ConfigOption, JsonOption, load
-from depositd.cli.output import renderable, say, say_json, say_lines
+from depositd.cli.output import renderable, say, say_json, say_lines, say_pieces
 from depositd.errors import DepositdError
 from depositd.units import printable
 
 if TYPE_CHECKING:
     from depositd.cli.status_text import Picture
     from depositd.config import Config
+    from depositd.journal import View
 
 PreviewOption = Annotated[
     str | None,
@@ -32,11 +34,13 @@ SPARED = 4.0
 """``--watch`` rests this many times as long as a look took."""
 EMPTY: dict[str, Any] = {
     "datasets": [],
+    "totals": {"datasets": 0, "delivered": 0, "set aside": 0},
     "sources": [],
     "destinations": [],
     "transfers": [],
     "disks": [],
     "backlog": [],
+    "journal": {"backup_at": None, "problems": []},
 }
 
 
@@ -58,11 +62,9 @@ def status(
         raise typer.BadParameter("the table is one of what is held (--held --csv, without --json)", param_hint="--csv")
     settings = load(config)
     if json:
-        picture = _picture(settings, everything)
-        view = held_view(picture.view) if held else picture.view
-        say_json({**view, "daemon": {"running": picture.pid is not None, "pid": picture.pid or None}})
+        say_pieces(_document(settings, held=held))
     elif held:
-        picture = _picture(settings, everything)
+        picture = _picture(settings, lambda view: view.held())
         if as_table:
             sys.stdout.write(held_table(picture.view))
         else:
@@ -72,18 +74,43 @@ def status(
     else:
         from depositd.cli.status_text import status_lines
 
-        say_lines(status_lines(_picture(settings, everything)))
+        say_lines(status_lines(_picture(settings, _wanted(everything), everything)))
 
 
-def _picture(config: Config, everything: bool) -> Picture:
+def _wanted(everything: bool) -> Callable[[View], dict[str, Any]]:
+    """Return what is read of the datasets: those that a table shows, or all."""
+    return (lambda view: view.status()) if everything else (lambda view: view.overview())
+
+
+def _picture(config: Config, wanted: Callable[[View], dict[str, Any]], everything: bool = False) -> Picture:
     from depositd.cli.status_text import Picture
-    from depositd.engine.outlook import outlook
+    from depositd.engine.outlook import beside_datasets
     from depositd.service.lock import running_pid
 
     now = datetime.now(UTC)
     with journals.reading(config) as journal:
-        view = {**journal.view.status(), **outlook(config, journal, now).json()} if journal else EMPTY
-    return Picture(view, now, running_pid(config.state_dir), everything)
+        view = {**wanted(journal.view), **beside_datasets(config, journal, now)} if journal else EMPTY
+    pid = running_pid(config.state_dir)
+    return Picture(view, now, pid, everything, None if pid is None else journals.disk_problem(config))
+
+
+def _document(config: Config, *, held: bool) -> Iterator[str]:
+    """Give the one JSON document, piece by piece."""
+    from depositd.engine.outlook import beside_datasets
+    from depositd.journal.document import document
+    from depositd.service.lock import running_pid
+
+    with journals.reading(config) as journal:
+        pid = running_pid(config.state_dir)
+        problem = None if pid is None else journals.disk_problem(config)
+        daemon = {"running": pid is not None, "pid": pid or None, "problem": problem}
+        if journal is None:
+            beside = {key: value for key, value in EMPTY.items() if key not in ("datasets", "totals")}
+            yield from document((), {**beside, "daemon": daemon})
+            return
+        beside = beside_datasets(config, journal, datetime.now(UTC))
+        pages = (journal.view.held()["datasets"],) if held else journal.view.pages()
+        yield from document(pages, {**beside, "daemon": daemon})
 
 
 def _watch(config: Config, everything: bool) -> None:
@@ -96,7 +123,7 @@ def _watch(config: Config, everything: bool) -> None:
     paces = Paces()
 
     def shown() -> Group:
-        picture = _picture(config, everything)
+        picture = _picture(config, _wanted(everything), everything)
         with journals.reading(config) as journal:
             transfers = paces.look(journal.surroundings.transfers() if journal else (), picture.now)
         view = {**picture.view, "transfers": transfers}

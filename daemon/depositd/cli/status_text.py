@@ -22,7 +22,7 @@ from depositd.cli.dataset_text import (
     what,
 )
 from depositd.cli.output import Line, line
-from depositd.units import parse_utc, printable, show_count
+from depositd.units import parse_utc, printable, show_count, show_duration
 
 WIDEST_NAME = 40
 """A longer name is shown whole and puts its own row out of line, not all others."""
@@ -50,12 +50,16 @@ _DONE = (Section.DELIVERED, Section.SET_ASIDE)
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What ``status`` shows: the journal's view at one moment, and the daemon's pid (None: none runs)."""
+    """What ``status`` shows: the journal's view at one moment, and the daemon's pid (None: none runs).
+
+    ``problem`` is what keeps a daemon that runs from writing its journal, where the directory shows that.
+    """
 
     view: Json
     now: datetime
     pid: int | None
     everything: bool = False
+    problem: str | None = None
 
 
 def section_of(dataset: Json) -> Section:
@@ -76,30 +80,42 @@ def status_lines(picture: Picture) -> list[Line]:
     sections: dict[Section, list[Json]] = {section: [] for section in Section}
     for dataset in picture.view["datasets"]:
         sections[section_of(dataset)].append(dataset)
-    lines = [_summary(picture, sections), _daemon_line(picture), *_disk_lines(picture)]
+    lines = [_summary(picture, sections), _daemon_line(picture), *_disk_lines(picture), *_journal_lines(picture)]
     # what a daemon that is no more was doing is no progress
     moving = picture.view["transfers"] if picture.pid is not None else ()
     transfers = {transfer["subject"]: transfer for transfer in moving}
     columns = _Columns.of(_shown(picture, sections))
     for section, datasets in sections.items():
-        if datasets:
-            lines += [line(), line((_heading(section, datasets), "bold"))]
+        count = _count(picture, section, datasets)
+        if count:
+            lines += [line(), line((f"{section.value.upper()} ({count:,})", "bold"))]
             lines += _section_lines(picture, section, datasets, transfers, columns)
     return lines + _backlog_lines(picture) + _destination_lines(picture) + _source_lines(picture)
 
 
+def _journal_lines(picture: Picture) -> list[Line]:
+    """Return what somebody should know of the journal itself."""
+    lines = []
+    for one in picture.view.get("journal", {}).get("problems", ()):
+        lines.append(line((printable(one["reason"]), "yellow")))
+        if one["hint"]:
+            lines.append(line((f"→ {printable(one['hint'])}", "bold"), indent=2))
+    return lines
+
+
 def _summary(picture: Picture, sections: Mapping[Section, Sequence[Json]]) -> Line:
-    total = len(picture.view["datasets"])
+    counts = {section: _count(picture, section, datasets) for section, datasets in sections.items()}
+    total = sum(counts.values())
     if not total:
         return line("nothing recorded yet")
     pieces: list[str | tuple[str, str]] = [f"{show_count(total, 'dataset')}: "]
-    for section, datasets in sections.items():
-        if not datasets:
+    for section, count in counts.items():
+        if not count:
             continue
-        word = _PLURALS.get(section, section.value) if len(datasets) > 1 else section.value
+        word = _PLURALS.get(section, section.value) if count > 1 else section.value
         style = {Section.NEEDS_YOU: "bold yellow", Section.DELIVERED: "green"}.get(section, "")
-        pieces += [(f"{len(datasets):,} {word}", style), ", "]
-    if not sections[Section.NEEDS_YOU] and not _troubles(picture):
+        pieces += [(f"{count:,} {word}", style), ", "]
+    if not counts[Section.NEEDS_YOU] and not _troubles(picture):
         pieces.append(("nothing needs you", "green"))
     else:
         pieces.pop()
@@ -108,14 +124,15 @@ def _summary(picture: Picture, sections: Mapping[Section, Sequence[Json]]) -> Li
 
 
 def _troubles(picture: Picture) -> list[str]:
-    paused = len(picture.view["destinations"])
     lost = sum(1 for source in picture.view["sources"] if source["state"] == "unavailable")
-    found = []
+    found = ["the journal has no room"] if picture.problem is not None else []
     filling = len(_filling_disks(picture))
     if filling:
         found.append(f"{show_count(filling, 'disk')} filling up")
-    if paused:
-        found.append(f"{show_count(paused, 'destination')} paused")
+    for state in ("paused", "away"):
+        stopped = sum(1 for destination in picture.view["destinations"] if destination["state"] == state)
+        if stopped:
+            found.append(f"{show_count(stopped, 'destination')} {state}")
     if lost:
         found.append(f"{show_count(lost, 'source')} unavailable")
     overdue = sum(1 for source in picture.view["sources"] if _is_overdue(source, picture))
@@ -135,11 +152,15 @@ def _daemon_line(picture: Picture) -> Line:
     if picture.pid is None:
         return line(("depositd is not running: nothing is found or sent until it is started", "yellow"))
     number = f" (pid {picture.pid})" if picture.pid else ""
+    if picture.problem is not None:
+        return line(f"depositd is running{number}, but ", (picture.problem, "bold yellow"))
     return line(f"depositd is running{number}")
 
 
-def _heading(section: Section, datasets: Sequence[Json]) -> str:
-    return f"{section.value.upper()} ({len(datasets):,})"
+def _count(picture: Picture, section: Section, datasets: Sequence[Json]) -> int:
+    """Return how many datasets stand in a section; of what is done the view may hold the newest alone."""
+    totals = picture.view.get("totals")
+    return len(datasets) if totals is None or section not in _DONE else int(totals[section])
 
 
 def _shown(picture: Picture, sections: Mapping[Section, Sequence[Json]]) -> list[Json]:
@@ -197,8 +218,9 @@ def _section_lines(
             lines.append(_done_line(dataset, columns))
         else:
             lines += _open_lines(picture, dataset, transfers, columns)
-    if len(part) < len(datasets):
-        lines.append(line((f"and {len(datasets) - len(part):,} more: depositd status --all", "bright_black"), indent=2))
+    rest = _count(picture, section, datasets) - len(part)
+    if rest > 0:
+        lines.append(line((f"and {rest:,} more: depositd status --all", "bright_black"), indent=2))
     return lines
 
 
@@ -248,12 +270,12 @@ def _open_lines(picture: Picture, dataset: Json, transfers: Mapping[str, Json], 
         lines.append(line(("archiving waits: ", "yellow"), printable(waits["reason"]), indent=deeper))
         lines.append(line((f"→ {printable(waits['hint'] or '')}", "bold"), indent=deeper + 4))
         lines.append(line(f"next attempt {ago(waits['next_attempt_at'], picture.now)}", indent=deeper + 4))
-    paused = {destination["name"] for destination in picture.view["destinations"]}
+    stopped = {destination["name"]: destination["state"] for destination in picture.view["destinations"]}
     width = max((len(printable(delivery["destination"])) for delivery in dataset["deliveries"]), default=0)
     for delivery in dataset["deliveries"]:
         transfer = transfers.get(f"delivery {delivery['id']}")
-        stopped = delivery["destination"] in paused
-        lines += delivery_lines(delivery, picture.now, indent=deeper, width=width, transfer=transfer, paused=stopped)
+        state = stopped.get(delivery["destination"], "")
+        lines += delivery_lines(delivery, picture.now, indent=deeper, width=width, transfer=transfer, stopped=state)
     return lines
 
 
@@ -283,17 +305,30 @@ def _backlog_lines(picture: Picture) -> list[Line]:
 
 
 def _destination_lines(picture: Picture) -> list[Line]:
-    paused = picture.view["destinations"]
-    if not paused:
+    stopped = picture.view["destinations"]
+    if not stopped:
         return []
-    lines = [line(), line(("PAUSED DESTINATIONS", "bold"))]
-    for destination in paused:
-        since, again = ago(destination["since"], picture.now), ago(destination["next_probe_at"], picture.now)
-        lines.append(line((printable(destination["name"]), "bold"), f"  paused {since}, asked again {again}", indent=2))
+    lines = [line(), line(("DESTINATIONS THAT TAKE NOTHING", "bold"))]
+    for destination in stopped:
+        clauses = ", ".join(_stopped_clauses(destination, picture.now))
+        lines.append(line((printable(destination["name"]), "bold"), f"  {clauses}", indent=2))
         lines.append(line((printable(destination["reason"]), "yellow"), indent=6))
         if destination["hint"]:
             lines.append(line((f"→ {printable(destination['hint'])}", "bold"), indent=6))
     return lines
+
+
+def _stopped_clauses(destination: Json, now: datetime) -> list[str]:
+    """Return since when a destination takes nothing, how often it was asked, when it is next, and what waits."""
+    again = f"asked again {ago(destination['next_probe_at'], now)}"
+    if destination["state"] == "paused":
+        clauses = [f"paused {ago(destination['since'], now)}", again]
+    else:
+        for_s = max((now - parse_utc(destination["since"])).total_seconds(), 0.0)
+        asked = f"asked {show_count(destination['failures'], 'time')} in vain"
+        clauses = [f"away for {show_duration(for_s)}", asked, again]
+    waiting = destination.get("waiting", 0)
+    return [*clauses, f"{show_count(waiting, 'delivery', 'deliveries')} waiting"] if waiting else clauses
 
 
 def _source_lines(picture: Picture) -> list[Line]:

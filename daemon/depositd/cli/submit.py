@@ -19,6 +19,7 @@ from depositd.cli.options import ConfigOption, JsonOption, SetOption, assignment
 from depositd.cli.output import Advance, progress, say_json, say_lines, tell
 from depositd.cli.plans import planned
 from depositd.model import DeliveryState, Metadata
+from depositd.portable import slashed
 from depositd.units import printable
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _record(config: Config, journal: Journal, path: str, to: str, metadata: Meta
         return record_by_hand(
             plan,
             journal,
-            os.path.abspath(path),
+            slashed(os.path.abspath(path)),
             to,
             metadata,
             clock=partial(datetime.now, UTC),
@@ -98,7 +99,7 @@ def _follow_daemon(config: Config, journal: Journal, delivery_id: int) -> int:
 
     def over(standing: Standing) -> bool:
         delivery = standing.delivery
-        return delivery.state in _OVER or delivery.destination in journal.surroundings.pauses()
+        return delivery.state in _OVER or delivery.destination in journal.surroundings.refusing()
 
     def alive() -> bool:
         return running_pid(config.state_dir) is not None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TextIO
 
+from depositd import portable
 from depositd.cli.output import say
 from depositd.errors import DepositdError
 from depositd.units import printable
@@ -149,7 +150,7 @@ def write_csv(table: Mapping[str, Any], names: Sequence[str], target: str) -> in
     try:
         with open(part, "x", encoding="utf-8", errors="backslashreplace", newline="") as file:
             _write_rows(file, names, rows, harmless=False)
-        os.replace(part, target)
+        portable.replace(part, target)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(part)

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from depositd import portable
 from depositd.errors import DepositdError
 from depositd.units import printable
 
@@ -18,13 +19,9 @@ if TYPE_CHECKING:
 
 def default_path(host: str, environ: Mapping[str, str]) -> str:
     """Return where a server's token is kept: ``<user config dir>/depositd/<host>.token``; raises DepositdError."""
-    # the XDG specification: a relative path there is to be ignored
-    directory = environ.get("XDG_CONFIG_HOME", "")
-    if not directory.startswith("/"):
-        home = environ.get("HOME", "")
-        if not home.startswith("/"):
-            raise DepositdError("there is no home directory to keep the token in", hint="name a file: --file FILE")
-        directory = os.path.join(home, ".config")
+    directory = portable.config_home(environ)
+    if directory is None:
+        raise DepositdError("there is no home directory to keep the token in", hint="name a file: --file FILE")
     name = "".join(character if character.isalnum() or character in ".-" else "_" for character in host)
     return os.path.join(directory, "depositd", f"{name.lstrip('.')}.token")
 
@@ -56,19 +53,20 @@ def write_token(path: str, token: str) -> None:
     try:
         _make_directories(directory)
         part = os.path.join(directory, f".{os.path.basename(path)[:200]}.{os.getpid()}.part")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(part, flags, 0o600), "w", encoding="utf-8") as file:
+        descriptor = portable.open_to_write(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
             try:
-                os.fchmod(file.fileno(), 0o600)  # whatever the umask says
+                portable.keep_private(file.fileno())
                 file.write(f"{token}\n")
                 file.flush()
-                os.fsync(file.fileno())
-                os.replace(part, path)
+                portable.fsync(file.fileno())
+                file.close()  # Windows renames no file that is open
+                portable.replace(part, path)
             except BaseException:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(OSError):
                     os.unlink(part)
                 raise
-        _fsync_directory(directory)
+        portable.fsync_directory(directory)
     except OSError as error:
         raise DepositdError(
             f"the token cannot be kept in {printable(path)}: {error.strerror}",
@@ -101,7 +99,7 @@ def _check_replaceable(path: str) -> bool:
         raise DepositdError(
             f"{printable(path)} is there and is no regular file, so it is left as it is", hint="--file FILE"
         )
-    if status.st_uid != os.geteuid():
+    if portable.user_id() not in (None, status.st_uid):
         raise DepositdError(f"{printable(path)} belongs to user {status.st_uid}, not to this one", hint="--file FILE")
     return True
 
@@ -113,11 +111,3 @@ def _make_directories(directory: str) -> None:
     _make_directories(os.path.dirname(directory))
     with contextlib.suppress(FileExistsError):
         os.mkdir(directory, 0o700)
-
-
-def _fsync_directory(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,7 @@ from depositd.config.credentials import Credentials, SecretSource
 from depositd.config.diffraction import API_KEYS, nearest_api_key
 from depositd.config.globs import Globs
 from depositd.config.load import find_config, load_config, parse_config
-from depositd.config.metadata import Resolved, parse_assignments, parse_sidecar, resolve
+from depositd.config.metadata import PATH, Resolved, parse_assignments, parse_sidecar, resolve
 from depositd.config.models import Config
 from depositd.config.rules import ArchiveRules, Deliver, Expect, FormatName, MetadataRules, QcRules, Rule
 from depositd.config.sections import NewsKind, NotifyTarget, Spool, Web
@@ -21,6 +21,7 @@ from depositd.config.window import Window
 
 __all__ = [
     "API_KEYS",
+    "PATH",
     "AnyDestination",
     "ArchiveRules",
     "Config",

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from depositd import portable
 from depositd.errors import ConfigError
 from depositd.units import printable
 
@@ -75,8 +76,7 @@ class Credentials:
 def _read_file(path: str, *, private: bool) -> str:
     shown = printable(path)
     try:
-        # O_NONBLOCK: a named pipe in the place of the file must not stop the daemon
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = portable.open_to_read(path, follow=True)
     except OSError as error:
         raise _error(f"the secret in {shown} cannot be read: {error.strerror}", f"ls -l {shown}") from None
     try:
@@ -100,13 +100,16 @@ def _read_file(path: str, *, private: bool) -> str:
 
 
 def _check_privacy(shown: str, status: os.stat_result) -> None:
+    us = portable.user_id()
+    if us is None:
+        return  # access lists decide here, of which a stat says nothing
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise _error(f"the secret in {shown} can be used by others (mode {mode:04o})", f"chmod 600 {shown}")
-    if status.st_uid not in (0, os.geteuid()):
+    if status.st_uid not in (0, us):
         raise _error(
             f"the secret in {shown} belongs to user {status.st_uid}, who could change it",
-            f"chown {os.geteuid()} {shown}",
+            f"chown {us} {shown}",
         )
 
 

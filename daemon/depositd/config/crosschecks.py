@@ -13,6 +13,7 @@ from depositd.config.document import Document, Finding, KeyPath, show_path
 from depositd.config.globs import Globs, check_glob
 from depositd.config.raw import as_text, deliveries, destination_types, rules, value_at
 from depositd.config.wording import quoted
+from depositd.portable import is_absolute
 
 _DIRECTORY_FORMATS = frozenset({"waters-raw", "bruker-d", "agilent-d", "sciex", "frames", "eiger", "directory"})
 
@@ -103,7 +104,7 @@ def _watched(where: KeyPath, rule: Any) -> Iterator[tuple[KeyPath, str]]:
         named = [((*where, "watch", index), as_text(item)) for index, item in enumerate(watch)]
     else:
         named = [((*where, "watch"), as_text(watch))]
-    yield from ((path, os.path.normpath(text)) for path, text in named if text.startswith("/"))
+    yield from ((path, os.path.normpath(text)) for path, text in named if is_absolute(text))
 
 
 def _outputs(data: Any) -> list[str]:
@@ -113,7 +114,7 @@ def _outputs(data: Any) -> list[str]:
         for name, kind in destination_types(data).items()
         if kind == "directory"
     ]
-    return [os.path.normpath(as_text(place)) for place in places if as_text(place).startswith("/")]
+    return [os.path.normpath(as_text(place)) for place in places if is_absolute(as_text(place))]
 
 
 def _lies_in(path: str, directory: str) -> bool:

@@ -118,7 +118,9 @@ def _names_a_place(step: str | int) -> bool:
     return word in _WORDS_FOR_PLACES or nearest_word(word, SECRET_KINDS) is not None
 
 
-def read_document(text: str, *, longest_characters: int = LONGEST_CHARACTERS, occurrence: int = 0) -> Document:
+def read_document(
+    text: str, *, longest_characters: int = LONGEST_CHARACTERS, most_nodes: int = MOST_NODES, occurrence: int = 0
+) -> Document:
     """Read one YAML document; never raises for what the text contains, all that is wrong is in ``findings``.
 
     Of a key that stands more than once, the value with the index ``occurrence`` is taken, or the last that there is.
@@ -129,7 +131,7 @@ def read_document(text: str, *, longest_characters: int = LONGEST_CHARACTERS, oc
         document.findings.append(Finding(Mark(1, 1), (), message))
         return document
     try:
-        root = _compose(text)
+        root = _compose(text, most_nodes)
     except yaml.reader.ReaderError as error:
         message = f"the character U+{_code(error.character):04X} cannot stand in YAML (remove it)"
         document.findings.append(Finding(mark_at(text, error.position), (), message))
@@ -139,7 +141,7 @@ def read_document(text: str, *, longest_characters: int = LONGEST_CHARACTERS, oc
         if root is None:
             document.findings.append(Finding(Mark(1, 1), (), "is empty (keys and values in YAML)", blank=True))
         else:
-            _Builder(document, occurrence).start(root)
+            _Builder(document, occurrence, most_nodes).start(root)
     document.findings.sort(key=lambda finding: finding.mark)
     return document
 
@@ -165,8 +167,9 @@ class _BoundsError(yaml.MarkedYAMLError):
 class _BoundedLoader(yaml.SafeLoader):
     """A composer of nodes that stops at too many of them and at too deep a nesting."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, most_nodes: int) -> None:
         super().__init__(text)
+        self._most_nodes = most_nodes
         self._nodes = 0
         self._depth = 0
 
@@ -174,8 +177,8 @@ class _BoundedLoader(yaml.SafeLoader):
         self._nodes += 1
         self._depth += 1
         mark = parent.start_mark if parent else None
-        if self._nodes > MOST_NODES:
-            raise _BoundsError(problem=f"there are more than {MOST_NODES:,} values (fewer)", problem_mark=mark)
+        if self._nodes > self._most_nodes:
+            raise _BoundsError(problem=f"there are more than {self._most_nodes:,} values (fewer)", problem_mark=mark)
         if self._depth > DEEPEST:
             raise _BoundsError(problem=f"values are nested more than {DEEPEST} deep (flatter)", problem_mark=mark)
         try:
@@ -184,8 +187,8 @@ class _BoundedLoader(yaml.SafeLoader):
             self._depth -= 1
 
 
-def _compose(text: str) -> yaml.Node | None:
-    loader = _BoundedLoader(text)
+def _compose(text: str, most_nodes: int) -> yaml.Node | None:
+    loader = _BoundedLoader(text, most_nodes)
     try:
         return loader.get_single_node()
     finally:
@@ -228,17 +231,17 @@ def _syntax_finding(error: yaml.MarkedYAMLError) -> Finding:
 class _Builder:
     """Turns nodes into values and remembers where each stood."""
 
-    def __init__(self, document: Document, occurrence: int) -> None:
+    def __init__(self, document: Document, occurrence: int, most_nodes: int) -> None:
         self._document = document
         self._occurrence = occurrence
-        self._budget = MOST_NODES
+        self._budget = self._most_nodes = most_nodes
         self._open: set[int] = set()
 
     def start(self, root: yaml.Node) -> None:
         try:
             self._document.data = self._value(root, ())
         except _TooManyNodesError:
-            message = f"aliases multiply to more than {MOST_NODES:,} values (fewer aliases of aliases)"
+            message = f"aliases multiply to more than {self._most_nodes:,} values (fewer aliases of aliases)"
             self._document.data = None
             self._document.findings.append(Finding(_mark(root), (), message))
 

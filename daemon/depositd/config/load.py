@@ -15,10 +15,13 @@ from depositd.config.problems import findings_of
 from depositd.config.raw import destination_types
 from depositd.config.sections import Surroundings
 from depositd.errors import ConfigError
+from depositd.portable import config_home
 from depositd.units import printable
 
 LARGEST_BYTES = 2**20
 _MOST_OCCURRENCES = 8
+_MANY_FINDINGS = 1_000
+"""With so many, the file is no config at all: to read it again for each repeated key would tell nothing more."""
 SYSTEM_CONFIG = Path("/etc/depositd/config.yaml")
 
 
@@ -40,12 +43,8 @@ def find_config(explicit: Path | None, environ: Mapping[str, str], cwd: Path, *,
 
 
 def _user_config(environ: Mapping[str, str]) -> list[Path]:
-    home = environ.get("HOME")
-    # the XDG specification: a relative path there is to be ignored
-    directory = environ.get("XDG_CONFIG_HOME", "")
-    if directory.startswith("/"):
-        return [Path(directory) / "depositd" / "config.yaml"]
-    return [Path(home) / ".config" / "depositd" / "config.yaml"] if home else []
+    directory = config_home(environ)
+    return [Path(directory) / "depositd" / "config.yaml"] if directory else []
 
 
 def load_config(path: Path) -> Config:
@@ -84,7 +83,8 @@ def parse_config(text: str, file: str) -> Config:
             document.findings.append(_at_start("is not a mapping (keys and values: state_dir, destinations, rules)"))
         raise _config_error(file, document.findings)
     # of a key that stands twice either value may be the one that is kept: each is checked
-    repeats = range(1, min(document.occurrences, _MOST_OCCURRENCES))
+    occurrences = document.occurrences if len(document.findings) < _MANY_FINDINGS else 1
+    repeats = range(1, min(occurrences, _MOST_OCCURRENCES))
     documents = [document, *(read_document(text, occurrence=occurrence) for occurrence in repeats)]
     types = {name: kind for each in documents for name, kind in destination_types(each.data).items()}
     results = [_validated(each, Surroundings(file, types)) for each in documents]

@@ -7,18 +7,23 @@ operator's ``release --set``.  All of it is pure; whoever calls reads the sideca
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from depositd.config.document import Scalar, read_document
+from depositd.config.patterns import PathPattern, TooSlowError
 from depositd.config.rules import MetadataRules
 from depositd.config.templates import MissingFieldError, render
 from depositd.config.wording import quoted
 from depositd.model import Metadata, Problem
 from depositd.units import printable
 
+PATH = "metadata.path"
+"""The place of a problem with a path that could not be searched in time."""
 LARGEST_SIDECAR_BYTES = 64 * 1024
+MOST_SIDECAR_VALUES = 5_000
+"""A sidecar is read in the thread that watches: of so many values, that takes a quarter of a second."""
 LONGEST_PATH_CHARACTERS = 4096
 """Longer paths are not searched: a regular expression's time can grow steeply with the text, and PATH_MAX is this."""
 
@@ -46,10 +51,17 @@ def resolve(
     """Lay the layers over each other and fill the templates of ``set`` and of the delivery.
 
     Templates see what earlier layers gave, and ``extra`` (name, format, rule, date).  A key whose template lacks
-    a field is left out, with a problem that names the field, unless a later layer gives the key.
+    a field is left out, with a problem that names the field, unless a later layer gives the key.  So is what the path
+    may hold where it could not be searched in time: then not even the header's value is taken in its place.
     """
-    from_path, path_problem = _from_path(rule_metadata.path, relative_path)
-    values: Metadata = {**header, **from_path}
+    from_path: Metadata = {}
+    path_problem = unsearched = ""
+    try:
+        from_path, path_problem = _from_path(rule_metadata.path, relative_path)
+    except TooSlowError as error:
+        unsearched = str(error)
+    unknown = rule_metadata.path.groups if rule_metadata.path and unsearched else ()
+    values: Metadata = {**{key: value for key, value in header.items() if key not in unknown}, **from_path}
     problems: dict[str, Problem] = {}
     for where, templates in (("metadata.set", rule_metadata.set), ("deliver.metadata", delivery_metadata)):
         fields = {**extra, **values}
@@ -62,22 +74,33 @@ def resolve(
                 problems[key] = _missing(f"{where}.{key}", key, error.fields, path_problem)
     for layer in (sidecar, operator):
         values.update(layer)
-    return Resolved(values, tuple(problem for key, problem in problems.items() if key not in values))
+    found = [problem for key, problem in problems.items() if key not in values]
+    if missing := [key for key in unknown if key not in values]:
+        found.append(_unsearched(missing, unsearched))
+    return Resolved(values, tuple(found))
 
 
-def _from_path(pattern: re.Pattern[str] | None, relative_path: str) -> tuple[Metadata, str]:
-    """Return the groups that matched, and a sentence where something did not."""
+def _from_path(pattern: PathPattern | None, relative_path: str) -> tuple[Metadata, str]:
+    """Return the groups that matched, and a sentence where something did not; raises TooSlowError."""
     if pattern is None:
         return {}, ""
     if len(relative_path) > LONGEST_PATH_CHARACTERS:
-        return {}, f"the path has more than {LONGEST_PATH_CHARACTERS:,} characters and was not searched"
+        raise TooSlowError(f"was not tried: the path has more than {LONGEST_PATH_CHARACTERS:,} characters")
     match = pattern.search(relative_path)
     if match is None:
         return {}, f"metadata.path does not match {printable(relative_path, longest=200)}"
-    groups = {key: text for key, text in match.groupdict().items() if text}
+    groups = {key: text for key, text in match.items() if text}
     unreadable = [key for key, text in groups.items() if _LONE_SURROGATE.search(text)]
     sentence = f"{', '.join(unreadable)} in the path is not UTF-8" if unreadable else ""
     return {key: text for key, text in groups.items() if key not in unreadable}, sentence
+
+
+def _unsearched(keys: Sequence[str], why: str) -> Problem:
+    """Return the problem of keys that the path may hold: nobody knows what would have been sent with them."""
+    names = " and ".join(keys)
+    simpler = "write a simpler metadata.path, reload the config and release it"
+    hint = f"{simpler}, or give {names} with release --set or in the sidecar"
+    return Problem(PATH, why, hint)
 
 
 def _missing(where: str, key: str, fields: tuple[str, ...], path_problem: str) -> Problem:
@@ -97,7 +120,7 @@ def parse_sidecar(content: bytes) -> Metadata:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _sidecar_error("is not UTF-8 text") from None
-    document = read_document(text)
+    document = read_document(text, most_nodes=MOST_SIDECAR_VALUES)
     wrong = [finding for finding in document.findings if not finding.blank]
     if wrong:
         raise _sidecar_error(wrong[0].message, wrong[0].mark.line)

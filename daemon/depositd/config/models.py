@@ -6,7 +6,6 @@ those only where all keys are right by themselves, and a config is to be mended 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,9 +14,10 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 from depositd.config import values as v
 from depositd.config.document import Scalar
 from depositd.config.rules import RULE_EXAMPLE, Rule
-from depositd.config.sections import NOTIFY_EXAMPLE, NotifyTarget, Retry, Section, Spool, Surroundings, Web
+from depositd.config.sections import NOTIFY_EXAMPLE, JournalCare, NotifyTarget, Retry, Section, Spool, Surroundings, Web
 from depositd.config.servers import AnyDestination
 from depositd.config.wording import quoted
+from depositd.portable import usable_cores
 from depositd.retry import RetryPolicy
 
 MOST_AUTO_WORKERS = 8
@@ -35,6 +35,7 @@ class Config(Section):
     thorough_every_s: v.Interval = Field(default=600.0, alias="thorough_every")
     workers: v.Threads = None
     order: Literal["oldest-first", "newest-first"] = "oldest-first"
+    journal: JournalCare = Field(default_factory=JournalCare)
     destinations: dict[v.Name, Annotated[AnyDestination, Field(discriminator="type")]]
     rules: Annotated[tuple[Rule, ...], BeforeValidator(v.filled_list(f"a list of rules, such as [{RULE_EXAMPLE}]"))]
 
@@ -57,7 +58,12 @@ class Config(Section):
     @property
     def worker_count(self) -> int:
         """How many threads compress, for all archives together; ``auto`` is the cores that we may use, at most 8."""
-        return self.workers or min(_usable_cores(), MOST_AUTO_WORKERS)
+        return self.workers or min(usable_cores(), MOST_AUTO_WORKERS)
+
+    @property
+    def backup_directory(self) -> Path:
+        """Where backups of the journal lie."""
+        return self.journal.backup_to or self.state_dir / "backups"
 
     @property
     def newest_first(self) -> bool:
@@ -90,8 +96,3 @@ class Config(Section):
         if isinstance(value, dict) and not value:
             raise ValueError("is empty (at least one destination)")
         return value
-
-
-def _usable_cores() -> int:
-    # systemd's CPUAffinity= and containers leave us fewer than the machine has
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

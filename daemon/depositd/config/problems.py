@@ -27,6 +27,7 @@ from depositd.config.sections import (
     NOTIFY_EXAMPLE,
     ON_SECTION,
     PLACES_OF_SECRETS,
+    JournalCare,
     NotifyTarget,
     RetrySection,
     SecretSection,
@@ -184,6 +185,7 @@ def _section_example(path: KeyPath) -> str:
 _SECTIONS: Mapping[KeyPath, type[Section]] = {
     (): Config,
     ("spool",): Spool,
+    ("journal",): JournalCare,
     ("web",): Web,
     ("retry",): RetrySection,
     ("destinations", "*", "retry"): RetrySection,

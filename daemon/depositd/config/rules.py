@@ -175,7 +175,7 @@ class Rule(Section):
     metadata: MetadataRules = Field(default_factory=MetadataRules)
     archive: ArchiveRules = Field(default_factory=ArchiveRules)
     deliver: Deliveries
-    qc: Annotated[QcRules | None, BeforeValidator(_qc_section)] = QcRules()
+    qc: Annotated[QcRules | None, BeforeValidator(_qc_section)] = Field(default_factory=QcRules)
     keep_archive_s: v.Duration = Field(default=7 * 86_400.0, alias="keep_archive")
     gentle: Annotated[Gentle | None, BeforeValidator(_gentle_section)] = None
 

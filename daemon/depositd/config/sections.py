@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from depositd.config import values as v
 from depositd.config.credentials import SecretKind, SecretSource
 from depositd.config.wording import duration, nearest, quoted
+from depositd.portable import is_absolute
 from depositd.retry import RetryPolicy
 
 ON_SECTION = "section"
@@ -41,6 +42,8 @@ class Section(BaseModel):
         validate_by_alias=True,
         validate_default=False,
         hide_input_in_errors=True,
+        # built once for the whole config, with the first one that is read, and not for each section at import
+        defer_build=True,
     )
 
     @classmethod
@@ -84,7 +87,7 @@ class SecretSection(Section):
     @classmethod
     def _absolute(cls, value: Any) -> Path | None:
         text = None if value is None else v.read_text(value)
-        if text is not None and (not text.startswith("/") or "\0" in text):
+        if text is not None and (not is_absolute(text) or "\0" in text):
             raise ValueError("is not an absolute path (such as /etc/depositd/server.token)")
         return None if text is None else Path(text)
 
@@ -152,6 +155,15 @@ class Web(Section):
     def port(self) -> int:
         """The port; 0 takes any that is free."""
         return self.listen[1]
+
+
+class JournalCare(Section):
+    """How often the journal is backed up, how many backups stay and where, and how long histories are kept whole."""
+
+    backup_every_s: v.DurationOrOff = Field(default=86_400.0, alias="backup_every")
+    keep_backups: v.BackupCount = 7
+    backup_to: v.AbsolutePath | None = None
+    keep_history_s: v.DurationOrOff = Field(default=365 * 86_400.0, alias="keep_history")
 
 
 NewsKind = Literal["needs_you", "release", "paused", "source", "qc"]

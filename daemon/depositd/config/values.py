@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +16,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, InstanceOf
 
+from depositd import portable
 from depositd.config.document import Scalar
 from depositd.config.globs import check_glob
+from depositd.config.patterns import PathPattern
 from depositd.config.templates import template_fields
 from depositd.config.window import Window, parse_window
 from depositd.config.wording import quoted, shape
@@ -128,6 +129,15 @@ def read_threads(value: Any) -> int | None:
     return number
 
 
+def read_duration_or_off(value: Any) -> float | None:
+    """Return a duration of at least a second, None for ``off``."""
+    if value is None:
+        return None
+    if isinstance(value, str | Scalar) and read_text(value).strip().lower() == "off":
+        return None
+    return duration(least_s=1.0)(value)
+
+
 def duration(least_s: float = 0.0) -> Callable[[Any], float]:
     """Return a reader of durations, in seconds, that are at least ``least_s``."""
 
@@ -200,8 +210,8 @@ def read_absolute_path(value: Any) -> Path:
     text = read_filled_text(value)
     if "\0" in text:
         raise ValueError("contains a NUL character (an absolute path)")
-    if not text.startswith("/"):
-        raise ValueError(f"{quoted(text)} is not absolute (a path that begins with /)")
+    if not portable.is_absolute(text):
+        raise ValueError(f"{quoted(text)} is not absolute ({portable.EXAMPLE_PATH})")
     return Path(os.path.normpath(text))
 
 
@@ -247,24 +257,9 @@ def filled_list(right: str) -> Callable[[Any], Any]:
     return read
 
 
-def read_pattern(value: Any) -> re.Pattern[str]:
+def read_pattern(value: Any) -> PathPattern:
     """Return a compiled regular expression with at least one named group."""
-    if isinstance(value, re.Pattern):
-        return value
-    text = read_filled_text(value)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pattern = re.compile(text)
-    except re.error as error:
-        where = "" if error.pos is None else f" at character {error.pos + 1}"
-        message = f"{quoted(text)} is not a regular expression: {printable(error.msg)}{where}"
-        raise ValueError(f"{message} (such as '(?P<sample>[^/]+)/')") from None
-    except (RecursionError, OverflowError):
-        raise ValueError("is too large a regular expression (such as '(?P<sample>[^/]+)/')") from None
-    if not pattern.groupindex:
-        raise ValueError(f"{quoted(text)} names no group, so it gives no metadata (such as '(?P<sample>[^/]+)/')")
-    return pattern
+    return value if isinstance(value, PathPattern) else PathPattern.parse(read_filled_text(value))
 
 
 def read_template(value: Any) -> str:
@@ -362,6 +357,8 @@ Parallel = Annotated[int, BeforeValidator(whole_number(1, 64))]
 FrameCount = Annotated[int, BeforeValidator(whole_number(1, 100_000_000))]
 Duration = Annotated[float, BeforeValidator(duration())]
 Interval = Annotated[float, BeforeValidator(duration(least_s=0.1))]
+DurationOrOff = Annotated[float | None, BeforeValidator(read_duration_or_off)]
+BackupCount = Annotated[int, BeforeValidator(whole_number(1, 1000))]
 Threads = Annotated[int | None, BeforeValidator(read_threads)]
 Size = Annotated[int, BeforeValidator(read_size_bytes)]
 Quota = Annotated[int, BeforeValidator(read_quota_bytes)]
@@ -372,7 +369,7 @@ Sidecar = Annotated[str | None, BeforeValidator(read_sidecar)]
 Glob = Annotated[str, BeforeValidator(read_glob)]
 GlobList = Annotated[tuple[Glob, ...], BeforeValidator(read_list)]
 PathList = Annotated[tuple[AbsolutePath, ...], BeforeValidator(filled_list("an absolute path, or a list of them"))]
-Pattern = Annotated[re.Pattern[str], BeforeValidator(read_pattern)]
+Pattern = Annotated[InstanceOf[PathPattern], BeforeValidator(read_pattern)]
 ArchiveName = Annotated[str, BeforeValidator(read_archive_name)]
 TimeWindow = Annotated[Window, BeforeValidator(read_window)]
 Question = Annotated[InstanceOf[Expression], BeforeValidator(read_expression)]

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 from depositd.destinations.base import Destination
 from depositd.destinations.directory import DirectoryDestination
-from depositd.destinations.http import utc_now
+from depositd.destinations.http import OnWait, utc_now, wait_unheard
 from depositd.destinations.proteindiffraction import Client as ProteinDiffractionClient
 from depositd.destinations.proteindiffraction import ProteinDiffraction
 from depositd.destinations.proteomicsqc import Client as ProteomicsQCClient
@@ -31,12 +31,16 @@ from depositd.rate_limit import RateLimit
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the composition root hands in: the time, and who is told each secret so that the log leaves it out."""
+    """What the composition root hands in: the time, and who is told of secrets and of waits.
+
+    A secret that is told stays out of the log; a wait for a server has an end, which is told in seconds.
+    """
 
     now: Callable[[], datetime] = utc_now
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     on_secret: Callable[[str], None] | None = None
+    on_wait: OnWait = wait_unheard
 
     def rate_limit(self, rate_bytes_per_s: float | None) -> RateLimit | None:
         """Return the rate limit of one destination, None where it has none."""
@@ -52,6 +56,7 @@ class Reached(TypedDict):
     rate_limit: RateLimit | None
     now: Callable[[], datetime]
     on_secret: Callable[[str], None] | None
+    on_wait: OnWait
 
 
 def reached(settings: ServerSettings, around: Surroundings) -> Reached:
@@ -63,6 +68,7 @@ def reached(settings: ServerSettings, around: Surroundings) -> Reached:
         "rate_limit": around.rate_limit(settings.rate_limit_bytes_per_s),
         "now": around.now,
         "on_secret": around.on_secret,
+        "on_wait": around.on_wait,
     }
 
 
@@ -105,10 +111,11 @@ def build(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     on_secret: Callable[[str], None] | None = None,
+    on_wait: OnWait = wait_unheard,
 ) -> Destination:
     """Return the configured destination; raises ConfigError for a URL that is none.
 
     Nothing is contacted yet.  ``sleep`` is used by the rate limit alone; ``on_secret`` is told each token and password
-    before it is used.
+    before it is used, ``on_wait`` how many seconds a wait for a server can take at most.
     """
-    return DESTINATIONS[settings.type](name, settings, Surroundings(now, clock, sleep, on_secret))
+    return DESTINATIONS[settings.type](name, settings, Surroundings(now, clock, sleep, on_secret, on_wait))

@@ -34,6 +34,11 @@ class Outcome:
     hold: HoldKind | None = None
 
 
+def since(delivery: Delivery) -> str:
+    """Return from when on something unconfirmed is looked for, as sentences say it."""
+    return "the journal was lost" if delivery.is_forgotten else "sending began"
+
+
 class Report(Protocol):
     """How a step tells the journal what is going on while it works."""
 

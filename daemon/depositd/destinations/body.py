@@ -73,7 +73,8 @@ class Body:
     """A request body: some bytes, at most one file, some bytes.
 
     ``began`` and ``whole`` tell how much of it was handed to the connection; on them rests whether a failed request
-    may have been acted on.  There is deliberately no ``tell`` or ``seek``: nothing below may send it again.
+    may have been acted on.  ``on_whole`` is called with the last byte.  There is deliberately no ``tell`` or ``seek``:
+    nothing below may send it again.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Body:
         self._tail = tail
         self._rate_limit = rate_limit
         self._on_progress = on_progress
+        self.on_whole: Callable[[], None] | None = None
         self._file_bytes = file.size_bytes if file else 0
         self._pieces: Generator[memoryview, None, None] | None = None
         self._piece = _NOTHING
@@ -184,6 +186,8 @@ class Body:
         self._at += len(block)
         if self._on_progress and tail_at < 0 <= file_at:
             self._on_progress(file_at + len(block), self._file_bytes)
+        if self.on_whole is not None and block and self.whole:
+            self.on_whole()
         return block
 
     def _file_block(self, most: int) -> memoryview:

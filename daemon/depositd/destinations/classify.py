@@ -24,6 +24,7 @@ it gives for good reason.
 
 from __future__ import annotations
 
+import errno
 import html
 import json
 import re
@@ -39,7 +40,7 @@ from urllib3.exceptions import NameResolutionError, ProxyError
 
 from depositd.errors import AuthError, Conflict, NotFound, Rejected, RemoteError, Unavailable, Unconfirmed
 from depositd.secrecy import Secrets
-from depositd.units import printable, show_duration
+from depositd.units import printable, show_duration, utc_text
 
 SENTENCE_CHARACTERS = 300
 _READ_BYTES = 1 << 16
@@ -127,9 +128,17 @@ def error_for_status(
     return kind(message, hint=hint, status=status, body=sentence)
 
 
-def error_for_exception(error: BaseException, sent: Sent, read_timeout_s: float) -> RemoteError:
-    """Return the error for a request that got no answer, or a broken one."""
-    what, hint = _describe(error, sent.proxy, read_timeout_s)
+def error_for_exception(
+    error: BaseException, sent: Sent, read_timeout_s: float, ca_problem: str | None = None
+) -> RemoteError:
+    """Return the error for a request that got no answer, or a broken one.
+
+    ``ca_problem`` is a clause that says what is wrong with the file that ``ca_file`` names: without it nobody is asked.
+    """
+    if ca_problem is None:
+        what, hint = _describe(error, sent.proxy, read_timeout_s)
+    else:
+        what, hint = f"cannot be trusted: {ca_problem}", "mend the file, or ca_file in the config; it is tried again"
     message = f"{sent.host} {what} ({sent.what})"
     if sent.began and not sent.repeatable:
         return Unconfirmed(f"{message}, so it may or may not have been stored", hint=HINTS[Unconfirmed])
@@ -146,6 +155,8 @@ def error_for_content(status: int, sent: Sent, what: str, sentence: str) -> Remo
 def server_sentence(content_type: str, content: bytes, secrets: Secrets | None = None) -> str:
     """Return what a server says in one harmless line of at most 300 characters, without our own secrets."""
     text = content[:_READ_BYTES].decode("utf-8", "replace")
+    if secrets and len(content) > _READ_BYTES:
+        text = secrets.without_begun(text)
     text = _html_title(text) if is_page(content_type, content) else _json_sentence(text)
     line = " ".join(text.split())
     return printable(secrets.redact(line) if secrets else line, SENTENCE_CHARACTERS)
@@ -165,7 +176,7 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # years and offsets without end
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -173,10 +184,30 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
 
 
 def _html_title(text: str) -> str:
-    title = re.search(r"<title[^>]*>(.*?)</title", text, re.IGNORECASE | re.DOTALL)
-    if title is not None:
-        return html.unescape(title[1])
-    return html.unescape(re.sub(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", " ", text, flags=re.IGNORECASE | re.DOTALL))
+    # each search goes on where the last one ended: a page of nothing but beginnings takes no longer than another
+    begin = _TITLE_BEGINS.search(text)
+    end = _TITLE_ENDS.search(text, begin.end()) if begin else None
+    if begin and end:
+        return html.unescape(text[begin.end() : end.start()])
+    return html.unescape(re.sub(r"<[^<>]*>", " ", _without_code(text)))
+
+
+_TITLE_BEGINS = re.compile(r"<title(?:\s[^<>]*)?>", re.IGNORECASE)
+_TITLE_ENDS = re.compile(r"</title", re.IGNORECASE)
+_CODE = re.compile(r"<(/?)(script|style)\b[^<>]*>", re.IGNORECASE)
+
+
+def _without_code(text: str) -> str:
+    """Return a page without what scripts and styles hold; one that is never closed hides nothing."""
+    kept, kept_to, open_tag = [], 0, None
+    for tag in _CODE.finditer(text):
+        closes, name = tag[1], tag[2].lower()
+        if open_tag is None and not closes:
+            open_tag = (name, tag.start())
+        elif open_tag is not None and closes and open_tag[0] == name:
+            kept.append(text[kept_to : open_tag[1]])
+            kept_to, open_tag = tag.end(), None
+    return " ".join([*kept, text[kept_to:]])
 
 
 def _json_sentence(text: str) -> str:
@@ -219,13 +250,52 @@ def _describe(error: BaseException, proxy: str | None, read_timeout_s: float) ->
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 
 
+NOT_YET_VALID, EXPIRED, OTHER_NAME, OTHER_ADDRESS = 9, 10, 62, 64
+"""What OpenSSL calls X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED, _HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH."""
+_CERTIFICATE_HINTS = {
+    NOT_YET_VALID: "compare this machine's clock with the time at which the server's certificate begins",
+    EXPIRED: "ask whoever runs the server to renew its certificate, and check this machine's clock",
+    OTHER_NAME: "put a name for which the server's certificate is valid into the destination's url",
+    OTHER_ADDRESS: "put a name for which the server's certificate is valid into the destination's url",
+}
+
+
+def certificate_problem(error: BaseException) -> int | None:
+    """Return OpenSSL's number for what is wrong with a server's certificate, None where that is not what failed."""
+    found = (cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError))
+    return next((cause.verify_code for cause in found), None)
+
+
+def with_times(error: RemoteError, code: int | None, times: tuple[datetime, datetime] | None) -> RemoteError:
+    """Return the error for a certificate that is out of date with the time at which it begins or ended."""
+    if times is None or code not in (NOT_YET_VALID, EXPIRED):
+        return error
+    told = f"it ended at {utc_text(times[1])}" if code == EXPIRED else f"it begins at {utc_text(times[0])}"
+    return type(error)(f"{error}; {told}", hint=error.hint)
+
+
+_NO_WAY = {
+    errno.ETIMEDOUT: "is gone: nothing at all came back from it any more",
+    errno.EHOSTUNREACH: "cannot be reached: no way through the network leads to it",
+    errno.ENETUNREACH: "cannot be reached: no way through the network leads to it",
+}
+"""What the system says of a peer; it raises the first as a TimeoutError, and no time limit of ours has passed then."""
+
+
 def _described(causes: list[BaseException], read_timeout_s: float) -> tuple[str, str]:
     hint = HINTS[Unavailable]
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             what = f"shows a TLS certificate that is not trusted: {printable(cause.verify_message, 120)}"
-            return what, "check the server's certificate, or set ca_file to the CA that signed it"
+            advice = _CERTIFICATE_HINTS.get(cause.verify_code, "check the server's certificate")
+            return what, f"{advice}, or set ca_file to the CA that signed it"
+    no_way = next(
+        (_NO_WAY[cause.errno] for cause in causes if isinstance(cause, OSError) and cause.errno in _NO_WAY), ""
+    )
+    if no_way and not any(isinstance(cause, requests.exceptions.ConnectTimeout) for cause in causes):
+        return no_way, f"check the network of this machine; {hint}"
     kinds: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
+        ((ssl.SSLEOFError, ssl.SSLZeroReturnError), "broke the connection off", hint),
         ((requests.exceptions.SSLError, ssl.SSLError), "could not agree on TLS with us", hint),
         ((NameResolutionError,), "is a name that cannot be resolved", f"check the url and DNS; {hint}"),
         ((requests.exceptions.ConnectTimeout,), "did not accept a connection in time", hint),

@@ -12,21 +12,26 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from depositd import portable
 from depositd.destinations.base import Measures, Outcome, Report
 from depositd.destinations.checked import BLOCK_BYTES, Altered, Promise, Readable, checked
+from depositd.destinations.inside import TAR_SUFFIXES, tar_md5
 from depositd.errors import ArchiveInvalid, Rejected, Unavailable
-from depositd.model import Archive, Delivery, Metadata, Packing, Problem
+from depositd.model import Archive, Delivery, DeliveryState, Metadata, Packing, Problem
 from depositd.moments import Moment, reached
 from depositd.rate_limit import RateLimit
 from depositd.states import DeliveryEvent
 from depositd.units import printable, show_size
 
 LONGEST_NAME_BYTES = 255
+LEAST_FREE_BYTES = 64 << 10
+"""Who has less takes not even the smallest archive."""
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
 
 _HINTS = {
@@ -98,19 +103,30 @@ class DirectoryDestination:
             if not os.access(self._path, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._path)
             free = shutil.disk_usage(self._path).free
+            if free < LEAST_FREE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
         return f"copies go to {printable(self._path)}, which has {show_size(free)} free"
 
     def step(self, delivery: Delivery, archive: Archive, metadata: Metadata, report: Report) -> Outcome:
-        """Copy the archive, or find it there.  Raises Unavailable, ArchiveInvalid, or Rejected for a foreign file."""
+        """Copy the archive, or find it there.  Raises Unavailable, ArchiveInvalid, or Rejected for a foreign file.
+
+        What may have been copied before (unconfirmed) is only looked for.
+        """
         del metadata
         with self._unavailable():
             self._check_directory()
+            if delivery.state is DeliveryState.UNCONFIRMED:
+                outcome = self._looked_for(archive, lambda: report.progress(0, archive.size_bytes))
+                _remove(self._part_path(archive, delivery))
+                _fsync_directory(self._path)
+                return outcome
             final, there = self._free_name(archive, report.progress)
             part = self._part_path(archive, delivery)
             if there:
                 _remove(part)
                 _fsync_directory(self._path)
                 return _delivered(final, "is there already, with the same content")
+            self._check_room(archive, part)
             try:
                 self._copy(archive, part, report.progress)
                 reached(Moment.COPY_SEALED, part)
@@ -121,6 +137,20 @@ class DirectoryDestination:
             reached(Moment.COPY_NAMED, final)
             _fsync_directory(self._path)
         return _delivered(final, f"is a copy whose {archive.size_bytes:,} bytes were read back and compared")
+
+    def _looked_for(self, archive: Archive, tick: Callable[[], None]) -> Outcome:
+        """Return whether a copy is there: of these bytes, or of the same tar packed at another level or otherwise."""
+        own_names = (archive.name, with_hash(archive.name, archive.sha256))
+        for path in (os.path.join(self._path, name) for name in own_names):
+            if _is_file(path) and os.stat(path).st_size == archive.size_bytes and _is_copy(path, archive, tick):
+                return _delivered(path, "is there already, with the same content")
+        stem, suffix = split_suffix(archive.name)
+        if suffix in TAR_SUFFIXES:
+            for name in sorted(os.listdir(self._path)):
+                path = os.path.join(self._path, name)
+                if is_name_of(stem, name) and _is_file(path) and _tar_md5(path, tick) == archive.inner_md5:
+                    return _delivered(path, "is there already: it holds the same tar, packed otherwise")
+        return Outcome(DeliveryEvent.ABSENT, reason=f"{printable(self._path)} has no copy of it")
 
     def _named(self, part: str, final: str, archive: Archive, on_progress: Progress) -> str:
         """Give the copy its name, or the next one where another delivery took it in the same instant."""
@@ -147,6 +177,15 @@ class DirectoryDestination:
     def _check_directory(self) -> None:
         if not stat.S_ISDIR(os.stat(self._path).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._path)
+
+    def _check_room(self, archive: Archive, part: str) -> None:
+        """Raise Unavailable where a copy would not fit: nobody gains from one that ends half-way, again and again."""
+        _remove(part)  # of a copy that was cut off; it would be overwritten
+        free = shutil.disk_usage(self._path).free
+        if free < archive.size_bytes:
+            room = f"{show_size(free)} are free, and {printable(archive.name)} takes {show_size(archive.size_bytes)}"
+            full = f"{printable(self._path)}: {os.strerror(errno.ENOSPC)}"
+            raise Unavailable(f"{full}: {room}", hint=_HINTS[errno.ENOSPC])
 
     def _free_name(self, archive: Archive, on_progress: Progress) -> tuple[str, bool]:
         """Return the path for the copy, and whether it is there: a name that is taken gets a piece of the hash."""
@@ -185,9 +224,8 @@ class DirectoryDestination:
                     self._rate_limit.take(len(block), tell)
                 tell()
             reached(Moment.COPY_WRITTEN, part)
-            os.fsync(target)
-            if hasattr(os, "posix_fadvise"):  # read back from the disk, not from the cache
-                os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)
+            portable.fsync(target)
+            portable.drop_from_cache(target)  # so that it is read back from the disk
         if not _is_copy(part, archive, tell):
             raise Unavailable(
                 f"{printable(part)} does not read back as it was written",
@@ -220,6 +258,24 @@ def split_suffix(name: str) -> tuple[str, str]:
     return (inner_stem, inner_suffix + suffix) if inner_suffix == ".tar" else (stem, suffix)
 
 
+def is_name_of(stem: str, name: str) -> bool:
+    """Say whether a tar of this name may be a copy of the archive with this stem: with or without a piece of a hash."""
+    own_stem, suffix = split_suffix(name)
+    rest = own_stem.removeprefix(stem) if own_stem.startswith(stem) else None
+    return suffix in TAR_SUFFIXES and rest is not None and re.fullmatch(r"(-[0-9a-f]{8})?", rest) is not None
+
+
+def _is_file(path: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    return False
+
+
+def _tar_md5(path: str, tick: Callable[[], None]) -> str | None:
+    with open(path, "rb") as file:
+        return tar_md5(file, path, tick)
+
+
 def _delivered(path: str, what: str) -> Outcome:
     return Outcome(DeliveryEvent.DELIVERED, remote_id=path, remote_status="copied", reason=f"{printable(path)} {what}")
 
@@ -227,13 +283,13 @@ def _delivered(path: str, what: str) -> Outcome:
 def _give_name(part: str, final: str) -> None:
     """Rename without overwriting, also when somebody else writes there at the same time."""
     try:
-        os.link(part, final, follow_symlinks=False)
+        portable.link(part, final)
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
         if os.path.lexists(final):  # a file system without hard links cannot do both at once
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), final) from error
-        os.rename(part, final)
+        portable.replace(part, final)
         return
     reached(Moment.COPY_LINKED, final)
     os.unlink(part)
@@ -274,7 +330,7 @@ def _is_copy(path: str, archive: Archive, tick: Callable[[], None]) -> bool:
 
 
 def _file(path: str) -> Readable:
-    return open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb", buffering=0)
+    return open(portable.open_to_read(path), "rb", buffering=0)
 
 
 def _unreadable(archive: Archive, error: OSError) -> ArchiveInvalid:
@@ -291,7 +347,7 @@ def _write_all(descriptor: int, block: memoryview) -> None:
 
 @contextmanager
 def _opened(path: str, flags: int) -> Iterator[int]:
-    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    descriptor = portable.open_to_write(path, flags, 0o666)
     try:
         yield descriptor
     finally:
@@ -304,11 +360,8 @@ def _remove(path: str) -> None:
 
 
 def _fsync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        portable.fsync_directory(path)
     except OSError as error:
         if error.errno != errno.EINVAL:  # some shares cannot, and then there is nothing to be done
             raise
-    finally:
-        os.close(descriptor)

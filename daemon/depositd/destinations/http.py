@@ -7,35 +7,39 @@ below it does), no way to turn verification off, and no answer that is longer th
 from __future__ import annotations
 
 import json
-import socket
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
-from urllib3.connection import HTTPConnection
+from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError
-from urllib3.poolmanager import ProxyManager
 
 from depositd import __version__
 from depositd.destinations.body import Body
-from depositd.destinations.checked import BLOCK_BYTES
+from depositd.destinations.certificates import certificate_times
 from depositd.destinations.classify import (
+    EXPIRED,
+    NOT_YET_VALID,
     Meanings,
     Sent,
+    certificate_problem,
     error_for_content,
     error_for_exception,
     error_for_status,
     is_page,
     retry_after_s,
     server_sentence,
+    with_times,
 )
 from depositd.destinations.fields import Undocumented
+from depositd.destinations.transport import Adapter, ca_problem
 from depositd.errors import ConfigError
 from depositd.moments import Moment, reached
 from depositd.secrecy import Secrets
@@ -53,12 +57,36 @@ SLOWEST_SERVER_BYTES_PER_S = 10e6
 LONGEST_READ_TIMEOUT_S = 6 * 3600.0
 """Whoever has said nothing for so long will not answer this request; that the host is gone, TCP notices far sooner."""
 
+LONGEST_CONNECT_S = 300.0
+"""A name that no server knows takes a minute, and each of a server's addresses as long as CONNECT_TIMEOUT_S."""
+
 LARGEST_ANSWER_BYTES = 64 << 20
+
+
+TURN_TOLD_EVERY_S = 5.0
+
+OnWait = Callable[[float], None]
+"""Hears how many seconds a wait that begins now can take at most, after which it ends by itself."""
+
+
+def wait_unheard(_longest_s: float) -> None:
+    """Let nobody know of a wait: nobody counts the seconds of a script or a command."""
 
 
 def utc_now() -> datetime:
     """Return the time; the default for scripts, the daemon hands in its own clock."""
     return datetime.now(UTC)
+
+
+@contextmanager
+def in_turn(lock: threading.Lock, on_wait: OnWait, told_every_s: float = TURN_TOLD_EVERY_S) -> Iterator[None]:
+    """Hold a lock for a block; whoever waits for it says so all along, for whoever holds it keeps to limits as well."""
+    while not lock.acquire(timeout=told_every_s):
+        on_wait(told_every_s)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_timeout_s(body_bytes: int) -> float:
@@ -88,7 +116,8 @@ class Session:
     https URL of the proxy that everything goes through, whatever the host.  ``errors_are_json`` says that an error in
     HTML is not the server's own.  ``adapter`` replaces the network in tests; ``now`` is the wall clock, for
     ``Retry-After`` dates alone.  ``on_secret`` is told each secret before it is used, so that the log can leave it out
-    as well.
+    as well.  ``on_wait`` is told, in seconds, how long the wait that begins now can take at most: for a connection, and
+    for an answer.
     """
 
     def __init__(
@@ -103,8 +132,10 @@ class Session:
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
         on_secret: Callable[[str], None] | None = None,
+        on_wait: OnWait = wait_unheard,
     ) -> None:
         self._on_secret = on_secret
+        self.on_wait = on_wait
         self._proxy = checked_proxy(proxy) if proxy else None
         self.url = checked_url(url, insecure_http=insecure_http, proxy=self._proxy)
         self.host = printable(urlsplit(self.url).netloc, 100)
@@ -116,9 +147,10 @@ class Session:
         self._requests.trust_env = False
         if self._proxy:
             self._requests.proxies = {"http": self._proxy, "https": self._proxy}
+        self._ca_file = ca_file
         self._requests.verify = ca_file or True
         self._requests.headers.update({"User-Agent": f"depositd/{__version__}", "Accept": "application/json"})
-        transport = adapter or _Adapter()
+        transport = adapter or Adapter()
         self._requests.mount("https://", transport)
         self._requests.mount("http://", transport)
 
@@ -159,6 +191,11 @@ class Session:
         url = f"{self.url}/{path.lstrip('/')}" + (f"?{urlencode(query)}" if query else "")
         timeout_s = read_timeout_s(len(body) if body else 0)
         response: requests.Response | None = None
+        if body is None:
+            self.on_wait(LONGEST_CONNECT_S + timeout_s)
+        else:
+            self.on_wait(LONGEST_CONNECT_S)
+            body.on_whole = partial(self.on_wait, timeout_s)
         with self._classified(method, url, body, repeatable, timeout_s):
             reached(Moment.REQUEST_BEGINS, f"{method} {path}")
             response = self._requests.request(
@@ -221,10 +258,20 @@ class Session:
         try:
             yield
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise error_for_exception(error, self._sent(method, url, body, repeatable), timeout_s) from None
+            sent = self._sent(method, url, body, repeatable)
+            known = error_for_exception(error, sent, timeout_s, ca_problem(self._ca_file))
+            code = certificate_problem(error)
+            raise with_times(known, code, self._certificate_times(code)) from None
         finally:
             if body is not None:
                 body.close()
+
+    def _certificate_times(self, code: int | None) -> tuple[datetime, datetime] | None:
+        """Return the times of a certificate that is out of date, where nobody stands between us and the server."""
+        parts = urlsplit(self.url)
+        if code not in (NOT_YET_VALID, EXPIRED) or self._proxy or parts.hostname is None:
+            return None
+        return certificate_times(parts.hostname, parts.port or 443)
 
 
 def checked_url(url: str, *, insecure_http: bool = False, proxy: str | None = None) -> str:
@@ -269,30 +316,3 @@ class _Requests(requests.Session):
         """Say that no answer is a redirect."""
         del resp
         return None
-
-
-class _Adapter(HTTPAdapter):
-    """Large blocks (three times the throughput of http.client's 16 KiB), and TCP that notices a dead peer."""
-
-    def __init__(self) -> None:
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
-        """Make the pool with our blocks and socket options."""
-        super().init_poolmanager(
-            connections, maxsize, block, blocksize=BLOCK_BYTES, socket_options=_socket_options(), **pool_kwargs
-        )
-
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> ProxyManager:
-        """Make the pool behind a proxy in the same way."""
-        options = {"blocksize": BLOCK_BYTES, "socket_options": _socket_options(), **proxy_kwargs}
-        manager: ProxyManager = super().proxy_manager_for(proxy, **options)
-        return manager
-
-
-def _socket_options() -> list[tuple[int, int, int]]:
-    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 8)):
-        if hasattr(socket, name):  # named differently, or absent, outside Linux
-            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    return options

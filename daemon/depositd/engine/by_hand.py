@@ -16,6 +16,7 @@ from depositd.engine.watching import sources
 from depositd.errors import DepositdError
 from depositd.journal import DatasetRecord, Journal, Sighting
 from depositd.model import Dataset, Delivery, Metadata, VerdictKind
+from depositd.portable import slashed
 from depositd.units import printable
 
 SETTLE_S = 5.0
@@ -55,7 +56,7 @@ def record_by_hand(
     if destination not in plan.config.destinations:
         known = ", ".join(plan.config.destinations)
         raise CannotSubmit(f"the config has no destination {printable(destination)}", hint=f"it has: {known}")
-    absolute = os.path.abspath(path)
+    absolute = slashed(os.path.abspath(path))
     require(absolute)
     if os.path.islink(absolute) or link_on_the_way(_root(plan.config, absolute), absolute) is not None:
         raise CannotSubmit(

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from depositd.destinations.base import Destination, Outcome
+from depositd.engine.availability import failed, refused
+from depositd.engine.circuit import is_answer, looks_away
+from depositd.engine.forgotten import after_asking, why_asked, with_namesakes
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.planning import Plan, gate, resolved_metadata
 from depositd.engine.results import want
+from depositd.engine.tools import Tools, unforeseen_sentence
 from depositd.errors import (
     ArchiveInvalid,
     AuthError,
     ConfigError,
-    DepositdError,
-    Rejected,
     RemoteError,
     SourceChanged,
     Unavailable,
     Unconfirmed,
 )
-from depositd.journal import DatasetRecord, Fact, Journal, Pause, Standing
+from depositd.journal import DatasetRecord, Fact, Journal, Standing
 from depositd.model import Archive, DatasetState, Delivery, DeliveryState, HoldKind
 from depositd.retry import RetryPolicy, wait_s
 from depositd.states import DeliveryEvent
@@ -34,27 +35,22 @@ VISIBLE_AFTER = timedelta(days=7)
 """How long a server may take at most until it shows what it was sent."""
 _NO_ATTEMPT = frozenset({DeliveryEvent.HOLD, DeliveryEvent.REMOVED})
 """What a step can make of a waiting delivery without having tried to send it."""
+_NEED_A_WORD = frozenset({DeliveryState.HELD, DeliveryState.FAILED})
+"""Whoever waits behind one of these needs an operator as well."""
 _ARRIVED = frozenset({DeliveryEvent.UPLOADED, DeliveryEvent.SUBMITTED, DeliveryEvent.DELIVERED})
 """What a step that sent something can make of it where the answer came."""
-LONGEST_PAUSE_S = 300.0
-"""Asking a paused destination who we are costs nothing, and somebody may have mended the credentials."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
-    """What a step needs of the outside.
+class _Taken:
+    """A step that was taken: the fact that it made true, and what it tells of the destination.
 
-    ``progress`` is called with (done, total) bytes and may raise :class:`Interrupted`; ``chance`` in [0, 1) sets the
-    jitter of a retry; ``unforeseen`` hears of errors that nobody thought of, ``paused`` of a destination that takes
-    nothing any more, once.  ``monotonic`` measures how long a send takes.
+    ``answered`` says that the destination is there and knows us, ``failure`` that it may be away; or neither is known.
     """
 
-    progress: Callable[[int, int], None]
-    clock: Callable[[], datetime]
-    chance: float
-    unforeseen: Callable[[Exception], None]
-    paused: Callable[[Pause], None]
-    monotonic: Callable[[], float] = time.monotonic
+    fact: Fact
+    answered: bool = False
+    failure: RemoteError | None = None
 
 
 class StepReport:
@@ -114,7 +110,7 @@ class StepReport:
             raise Interrupted(
                 f"waits for dataset {first.dataset_id}: {delivery.destination} could not tell the two apart by"
                 f" their name while it is not known whether that one arrived",
-                behind=first.dataset_id if first.state is DeliveryState.HELD else None,
+                behind=first.dataset_id if first.state in _NEED_A_WORD else None,
             )
         if others != self._namesakes_at_first:
             raise Interrupted  # one of them arrived since the baseline was taken: it is taken anew at the next step
@@ -142,7 +138,7 @@ def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> D
     if record is None:
         return None
     now = tools.clock()
-    report = None
+    report = taken = None
     fact = _without_sending(plan, journal, record, standing, now)
     if fact is None:
         archive = _archive(plan, journal, record, standing.delivery, now)
@@ -150,16 +146,38 @@ def deliver(plan: Plan, journal: Journal, standing: Standing, tools: Tools) -> D
             # a waiting delivery is due again once the dataset is archived again; another one asks for itself
             fact = Fact(DeliveryEvent.POSTPONE, retry_at=now + timedelta(seconds=plan.config.retry.first_s))
         else:
+            standing = _with_namesakes(plan, journal, standing, archive)
             report = StepReport(plan, journal, standing, archive, tools)
-            fact = _step(plan, journal, record, standing, archive, report, tools)
+            taken = _step(plan, journal, record, standing, archive, report, tools)
+            fact = taken.fact
     if standing.delivery.state is DeliveryState.UNCONFIRMED:
         fact = _still_unconfirmed(fact, standing)
+    if standing.delivery.destination in plan.destinations:
+        fact = after_asking(fact, standing, record, plan.destinations[standing.delivery.destination])
+    after = journal.surely(lambda: _recorded(plan, journal, standing, record, fact, report, tools.clock()))
+    if taken is not None and taken.answered:
+        journal.surroundings.trust(after.destination)
+    elif taken is not None and taken.failure is not None:
+        failed(plan, journal, after.destination, taken.failure, tools, standing.delivery)
+    return after
+
+
+def _recorded(
+    plan: Plan,
+    journal: Journal,
+    standing: Standing,
+    record: DatasetRecord,
+    fact: Fact,
+    report: StepReport | None,
+    now: datetime,
+) -> Delivery:
+    """Record what became true by a step, all of it at once."""
     with journal.together():
-        after = journal.deliveries.apply(standing.delivery.id, fact, tools.clock())
+        after = journal.deliveries.apply(standing.delivery.id, fact, now)
         if report is not None and fact.event in _ARRIVED:
             report.note_rate()
         if after.state is DeliveryState.DELIVERED:
-            want(plan, journal, after.id, after.destination, record.rule, tools.clock())
+            want(plan, journal, after.id, after.destination, record.rule, now)
     return after
 
 
@@ -171,7 +189,7 @@ def _without_sending(
     waiting = delivery.state is DeliveryState.WAITING
     if waiting and delivery.sent_at is not None:
         reason = "the answer to the last send is not known; the destination is asked before anything is sent again"
-        return Fact(DeliveryEvent.LOST, reason)
+        return Fact(DeliveryEvent.LOST, why_asked(delivery) if delivery.is_forgotten else reason)
     if delivery.destination not in plan.destinations or waiting:
         hold = gate(plan, journal, record, standing)
         if hold is not None:
@@ -180,6 +198,12 @@ def _without_sending(
             in_doubt = delivery.state is DeliveryState.UNCONFIRMED
             return Fact(event, hold.reason, hold.hint, hold=hold.kind, in_doubt=in_doubt)
     return _closed_window(plan, delivery, now) if waiting else None
+
+
+def _with_namesakes(plan: Plan, journal: Journal, standing: Standing, archive: Archive) -> Standing:
+    destination = plan.destinations[standing.delivery.destination]
+    names = plan.names_of(destination)
+    return replace(standing, delivery=with_namesakes(journal, standing.delivery, destination, archive.name, names))
 
 
 def _still_unconfirmed(fact: Fact, standing: Standing) -> Fact:
@@ -199,7 +223,7 @@ def _step(
     archive: Archive,
     report: StepReport,
     tools: Tools,
-) -> Fact:
+) -> _Taken:
     """Let the destination take its step and return what it made true; every error is a fact as well."""
     delivery = standing.delivery
     destination = plan.destinations[delivery.destination]
@@ -207,22 +231,23 @@ def _step(
     values = resolved_metadata(plan, record, standing).values
     try:
         outcome = _removed(destination, delivery, archive) or destination.step(delivery, archive, values, report)
-        return fact_of_outcome(outcome, delivery, tools.clock())
+        return _Taken(fact_of_outcome(outcome, delivery, tools.clock()), answered=True)
     except Interrupted as interrupted:
-        return _fact_of_interruption(interrupted, delivery, tools.clock() + timedelta(seconds=policy.first_s))
+        again_at = tools.clock() + timedelta(seconds=policy.first_s)
+        return _Taken(_fact_of_interruption(interrupted, delivery, again_at))
     except (AuthError, ConfigError) as error:
-        pause = pause_for(destination, error, policy, tools.clock(), tools.chance)
-        if journal.surroundings.pause(pause):
-            tools.paused(pause)
-        return Fact(DeliveryEvent.POSTPONE)
+        refused(plan, journal, destination.name, error, tools)
+        return _Taken(Fact(DeliveryEvent.POSTPONE))
     except (ArchiveInvalid, SourceChanged, FileNotFoundError) as error:
         journal.datasets.archive_lost(record.id, f"the archive is not what was packed: {error}", tools.clock())
         wait = wait_s(policy, delivery.failures + 1, tools.chance)
         retry_at = tools.clock() + timedelta(seconds=wait)
         reason = "the archive in the spool was damaged and is built again"
-        return Fact(DeliveryEvent.POSTPONE, reason, retry_at=retry_at, failure=True)
+        return _Taken(Fact(DeliveryEvent.POSTPONE, reason, retry_at=retry_at, failure=True))
     except Exception as error:  # noqa: BLE001 - a bug must cost this delivery a wait, not the night
-        return fact_of_error(_classified(error, report, tools), delivery, policy, tools.clock(), tools.chance)
+        known = _classified(error, report, tools)
+        fact = fact_of_error(known, delivery, policy, tools.clock(), tools.chance)
+        return _Taken(fact, answered=is_answer(known), failure=known if looks_away(known) else None)
 
 
 def _fact_of_interruption(interrupted: Interrupted, delivery: Delivery, retry_at: datetime) -> Fact:
@@ -255,7 +280,7 @@ def _classified(error: Exception, report: StepReport, tools: Tools) -> RemoteErr
     what, hint = str(error), ""
     if not isinstance(error, OSError):
         tools.unforeseen(error)
-        what, hint = f"unforeseen {type(error).__name__}: {error}", "please report it"
+        what, hint = unforeseen_sentence(error), "please report it"
     return Unconfirmed(what, hint=hint) if report.began else Unavailable(what, hint=hint)
 
 
@@ -289,38 +314,6 @@ def fact_of_error(error: RemoteError, delivery: Delivery, policy: RetryPolicy, n
     event = DeliveryEvent.LOST if waiting and isinstance(error, Unconfirmed) else DeliveryEvent.POSTPONE
     # when it is tried again is in next_attempt_at; in a sentence that is kept it would soon be wrong
     return Fact(event, reason, hint or "it is tried again by itself", retry_at=retry_at, attempt=waiting, failure=True)
-
-
-def probe_paused(plan: Plan, journal: Journal, pause: Pause, now: datetime, chance: float) -> bool:
-    """Ask a paused destination who we are; True where it takes deliveries again."""
-    destination = plan.destinations.get(pause.destination)
-    if destination is None:
-        return journal.surroundings.resume(pause.destination)
-    try:
-        destination.whoami()
-    except Rejected:
-        pass  # it knows us; what else is wrong, it says of each delivery
-    except (RemoteError, ConfigError, OSError) as error:
-        policy = plan.config.retry_for(pause.destination)
-        journal.surroundings.pause(pause_for(destination, error, policy, now, chance, failures=pause.failures + 1))
-        return False
-    return journal.surroundings.resume(pause.destination)
-
-
-def pause_for(
-    destination: Destination, error: Exception, policy: RetryPolicy, now: datetime, chance: float, failures: int = 1
-) -> Pause:
-    """Return why a destination takes nothing any more: its credentials are refused, or cannot be read."""
-    hint = error.hint if isinstance(error, DepositdError) else ""
-    patient = RetryPolicy(policy.first_s, min(policy.longest_s, LONGEST_PAUSE_S))
-    return Pause(
-        destination=destination.name,
-        reason=f"{destination.name} is paused: {printable(str(error), 300)}",
-        hint=f"{hint or 'mend the credentials'}; it is asked again by itself, and at once by depositd retry",
-        since=now,
-        failures=failures,
-        next_probe_at=now + timedelta(seconds=wait_s(patient, failures, chance)),
-    )
 
 
 def _closed_window(plan: Plan, delivery: Delivery, now: datetime) -> Fact | None:

@@ -25,6 +25,7 @@ from depositd.engine.watching import sources
 from depositd.errors import DepositdError
 from depositd.journal import DatasetRecord, Journal, Sighting
 from depositd.model import Listing
+from depositd.portable import slashed
 from depositd.units import printable, show_duration
 
 MOST_DATASETS = 20
@@ -86,7 +87,7 @@ def explain(config: Config, journal: Journal | None, target: str, now: datetime)
         assert record is not None
         path = f"{record.root}/{record.relative_path}"
         return _explain(config, path, [shown], now, str(shown["path"]))
-    path = os.path.abspath(target)
+    path = slashed(os.path.abspath(target))
     known = _known(journal, path) if journal is not None else []
     if not known:
         require(path)

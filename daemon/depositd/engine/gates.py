@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from depositd.config import PATH
 from depositd.journal import DatasetRecord, Standing
 from depositd.model import DatasetState, Delivery, DeliveryState, HoldKind, Packing, Problem, VerdictKind
 from depositd.units import printable, show_count
 
 SIDECAR = "sidecar"
 """The place of a problem that stands in a sidecar file, and is mended there."""
+LASTING = frozenset({SIDECAR, PATH})
+"""Places of problems that hold a delivery whatever its destination wants: what should have been sent is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ def _metadata(facts: Facts) -> Hold | None:
     record = facts.record
     named = "; ".join(f"{problem.where}: {problem.what}" for problem in facts.problems)
     first = facts.problems[0]
-    if first.where == SIDECAR:
+    if first.where in LASTING:
         return Hold(HoldKind.METADATA, f"metadata: {named}", first.hint)
     wanted = next((problem.hint for problem in facts.problems if problem.hint), "")
     hint = f"depositd release {record.id} --set {first.where.split(' ')[0]}=…, or a sidecar file"

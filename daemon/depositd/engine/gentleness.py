@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from depositd.config import Rule
 from depositd.rate_limit import RateLimit
@@ -29,7 +30,7 @@ class Gentleness:
         rates: dict[str, int] = {}
         for rule in rules:
             if rule.gentle is not None:
-                for directory in map(str, rule.watch):
+                for directory in map(Path.as_posix, rule.watch):
                     rate = rule.gentle.read_rate_bytes_per_s
                     rates[directory] = min(rate, rates.get(directory, rate))
         self._limits = {directory: RateLimit(rate, clock=clock, sleep=sleep) for directory, rate in rates.items()}

@@ -14,7 +14,7 @@ class Rest:
     """What a journal still has to do, ``only`` for some deliveries; each question is asked when it is put.
 
     Deliveries to a paused destination (credentials refused), and those of ``stuck`` datasets (too large for the spool),
-    cannot make progress and need the operator.
+    cannot make progress and need the operator.  Those to one that is away are waited for, as any retry is.
     """
 
     _journal: Journal
@@ -29,13 +29,13 @@ class Rest:
         """
         if self._only is None and self._journal.datasets.growing():
             return False
-        return not self._journal.deliveries.can_progress(self._journal.surroundings.pauses(), self._only, self._stuck)
+        return not self._journal.deliveries.can_progress(self._journal.surroundings.refusing(), self._only, self._stuck)
 
     @property
     def needs_operator(self) -> int:
         """How many deliveries go on with an operator's help alone."""
         journal, only = self._journal, self._only
-        paused = journal.surroundings.pauses()
+        paused = journal.surroundings.refusing()
         unfinished = [
             one.delivery
             for one in journal.deliveries.unfinished()

@@ -16,9 +16,12 @@ from typing import Any
 
 from depositd.config import QcRules
 from depositd.destinations.base import AwaitedRun, Destination, MeasuredRun, Measures, RunAction
-from depositd.engine.delivering import VISIBLE_AFTER, Tools, pause_for
+from depositd.engine import availability
+from depositd.engine.circuit import looks_away
+from depositd.engine.delivering import VISIBLE_AFTER
 from depositd.engine.planning import Plan
 from depositd.engine.results import Decision, judge, look_after_s, rules_of
+from depositd.engine.tools import Tools, unforeseen_sentence
 from depositd.errors import AuthError, ConfigError, DepositdError, RemoteError, Unavailable, Unconfirmed
 from depositd.journal import Journal, ResultRecord
 from depositd.retry import wait_s
@@ -68,6 +71,7 @@ def look(plan: Plan, journal: Journal, destination: Destination, tools: Tools) -
         return []
     except Exception as error:  # noqa: BLE001 - a bug must cost these runs a wait, not the night
         return one_look.unanswered(awaited, error)
+    journal.surroundings.trust(destination.name)
     found = {run.delivery_id: run for run in runs}
     with journal.together():  # one transaction for all: each is made durable, and that takes its time
         for record in awaited:
@@ -126,9 +130,7 @@ class _Look:
 
     def paused(self, error: Exception) -> None:
         """Pause the destination, as a delivery does."""
-        pause = pause_for(self._destination, error, self._policy, self._tools.clock(), self._tools.chance)
-        if self._journal.surroundings.pause(pause):
-            self._tools.paused(pause)
+        availability.refused(self._plan, self._journal, self._name, error, self._tools)
 
     def unanswered(self, records: Sequence[ResultRecord], error: Exception) -> list[Noted]:
         """Ask again later, and not without end."""
@@ -140,6 +142,8 @@ class _Look:
                     self._end_with(record, "not measured", sentence, classified.hint)
                 else:
                     self._later(record, classified)
+        if looks_away(classified):
+            availability.failed(self._plan, self._journal, self._name, classified, self._tools)
         return self.noted
 
     def take(self, record: ResultRecord, run: MeasuredRun | None) -> None:
@@ -303,5 +307,5 @@ class _Look:
             return error
         if not isinstance(error, (OSError, DepositdError)):
             self._tools.unforeseen(error)
-            return Unavailable(f"unforeseen {type(error).__name__}: {error}", hint="please report it")
+            return Unavailable(unforeseen_sentence(error), hint="please report it")
         return Unavailable(str(error))

@@ -261,6 +261,10 @@ class Observer:
             place.groups.pop(identity, None)
             place.let_go.pop(identity, None)
 
+    def keep_settled(self, knows: Callable[[str], bool]) -> None:
+        """Drop how datasets were settled whose directory is gone: should it come back, the journal knows them."""
+        self._settled = {identity: settled for identity, settled in self._settled.items() if knows(identity.directory)}
+
     def clear(self) -> None:
         """Drop all that looks have shown; what is settled stays known."""
         self._places.clear()

@@ -58,6 +58,12 @@ def outlook(config: Config, journal: Journal, now: datetime) -> Outlook:
     return Outlook(tuple(disks), tuple(_backlog(config, journal, now)))
 
 
+def beside_datasets(config: Config, journal: Journal, now: datetime) -> dict[str, Any]:
+    """Return all that ``status --json`` has beside the datasets."""
+    ahead = outlook(config, journal, now).json()
+    return {**journal.view.surroundings(), **ahead, "journal": journal.notes.json(now)}
+
+
 def _disks(config: Config, journal: Journal, now: datetime) -> list[Disk]:
     """Return the spool's file system, its quota, and the file systems of the sources, each once."""
     since = now - timedelta(seconds=LONGEST_S + STALE_S)
@@ -68,7 +74,7 @@ def _disks(config: Config, journal: Journal, now: datetime) -> list[Disk]:
     quota = config.spool.quota_bytes
     if quota is not None:
         found.append(Disk(DiskKind.QUOTA, (spool,), journal.rates.samples(QUOTA, since), quota_bytes=quota))
-    for root in dict.fromkeys(str(directory) for rule in config.rules for directory in rule.watch):
+    for root in dict.fromkeys(directory.as_posix() for rule in config.rules for directory in rule.watch):
         samples = journal.rates.samples(root, since)
         device = _device(samples, now)
         if device is None:

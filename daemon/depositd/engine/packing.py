@@ -103,7 +103,7 @@ def pack_dataset(
         why, hint = "no delivery can take it as it is", "each of its deliveries says why"
         journal.datasets.pack_failed(record.id, why, hint, next_at, now)
         return Packed(why=why, hint=hint)
-    if not journal.datasets.archived(record.id, record.fingerprint, archives, clock()):
+    if not journal.surely(lambda: journal.datasets.archived(record.id, record.fingerprint, archives, clock())):
         return _thrown_away(journal, record, archives)
     if not packed_before:  # else it tells no rate
         journal.rates.note("archived", "", record.size_bytes, timer() - began_s, clock())

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from depositd.config import ArchiveRules, Config, Deliver, MetadataRules, Resolved, Rule, resolve
 from depositd.destinations.base import Destination
-from depositd.engine.gates import SIDECAR, Facts, Hold, closed, may_be_judged
+from depositd.engine.forgotten import is_asked_before
+from depositd.engine.gates import LASTING, SIDECAR, Facts, Hold, closed, may_be_judged
 from depositd.engine.gentleness import Gentleness
 from depositd.journal import DatasetRecord, Fact, Journal, PlannedDelivery, Recorded, Standing
 from depositd.model import DatasetState, Delivery, DeliveryState, FileKind, HoldKind, Packing, Problem, VerdictKind
@@ -95,7 +96,7 @@ def gate(plan: Plan, journal: Journal, record: DatasetRecord, standing: Standing
     resolved = resolved_metadata(plan, record, standing)
     wanted = destination.problems(resolved.values)
     # a value that could not be filled in matters only where the destination misses it
-    unfilled = [problem for problem in resolved.problems if wanted or problem.where == SIDECAR]
+    unfilled = [problem for problem in resolved.problems if wanted or problem.where in LASTING]
     packing = plan.packing(record, delivery.destination)
     return closed(
         Facts(
@@ -176,7 +177,7 @@ def hold_waiting(plan: Plan, journal: Journal, record: DatasetRecord, now: datet
             journal.deliveries.apply(standing.delivery.id, fact, now)
             continue
         hold = gate(plan, journal, record, standing)
-        if hold is not None:
+        if hold is not None and not is_asked_before(standing.delivery, hold):
             # one that is being sent at this moment stays known to have been
             in_doubt = standing.delivery.sent_at is not None
             fact = Fact(DeliveryEvent.HOLD, hold.reason, hold.hint, hold=hold.kind, in_doubt=in_doubt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 
 from depositd.config import parse_sidecar
 from depositd.model import Metadata
+from depositd.portable import open_to_read
 from depositd.units import printable
 
 LONGEST_BYTES = 64 * 1024
@@ -36,9 +38,20 @@ def read_sidecars(paths: Iterable[str], read: Callable[[str], bytes | None]) -> 
             text = read(path)
             if text is not None:
                 values.update(parse_sidecar(text))
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            return Sidecar(values, f"the sidecar {shown} cannot be read: {_why(error)}")
+        except ValueError as error:
             return Sidecar(values, f"the sidecar {shown} cannot be used: {printable(str(error), 300)}")
     return Sidecar(values) if values else NONE
+
+
+def _why(error: OSError) -> str:
+    """Return what keeps a file from being read, in words for whoever laid it there."""
+    if error.errno == errno.ELOOP:
+        return "it is a symbolic link, which is never followed"
+    if error.errno == errno.ENXIO:  # what open says of a socket
+        return "it is not a regular file"
+    return error.strerror or type(error).__name__
 
 
 def read_small_file(path: str) -> bytes | None:
@@ -47,13 +60,14 @@ def read_small_file(path: str) -> bytes | None:
     Opened without following links and without blocking: a FIFO must not stop the watch.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = open_to_read(path)
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("it is not a regular file")
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("is not a regular file")
         if status.st_size > LONGEST_BYTES:
-            raise ValueError(f"{status.st_size:,} bytes, at most {LONGEST_BYTES:,} are read")
+            raise ValueError(f"it has {status.st_size:,} bytes, and at most {LONGEST_BYTES:,} are read")
         return file.read(LONGEST_BYTES + 1)

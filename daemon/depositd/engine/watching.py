@@ -93,6 +93,7 @@ class SourceWatcher:
     ) -> None:
         self.root = root
         self.swept_once = False
+        self.files_swept = 0
         self.in_doubt = False
         self._plan = plan
         self._journal = journal
@@ -228,7 +229,9 @@ class SourceWatcher:
         thorough = began_s >= self._next_thorough_s
         self._unreadable = {}
         self._take_over(self._journal.datasets.unsettled_of(self.root))
+        self.files_swept = 0
         for listing in self._memory.sweep(thorough=thorough):
+            self.files_swept += len(listing.files) + sum(map(len, listing.trees.values()))
             self._observe(listing)
         self._effort = {place: effort for place, effort in self._effort.items() if self._memory.knows(place)}
         self._due = {place: due for place, due in self._due.items() if self._memory.knows(place)}
@@ -238,6 +241,8 @@ class SourceWatcher:
         self._sweep_cost_s = self._working_s() - working_s
         config = self._plan.config
         if thorough:
+            # data leave their source once they have arrived, and a daemon runs for months
+            self._observer.keep_settled(self._memory.knows)
             every_s = max(config.thorough_every_s, SWEEP_SHARE * self._sweep_cost_s)
             self._next_thorough_s = ended_s + every_s
         self._next_sweep_s = ended_s + self._sweep_every_s()
@@ -509,5 +514,5 @@ def sources(rules: Sequence[Rule]) -> Mapping[str, list[Rule]]:
     found: dict[str, list[Rule]] = {}
     for rule in rules:
         for directory in rule.watch:
-            found.setdefault(str(directory), []).append(rule)
+            found.setdefault(directory.as_posix(), []).append(rule)
     return found

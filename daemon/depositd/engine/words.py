@@ -54,8 +54,8 @@ def speak(journal: Journal, word: str, dataset_id: int, to: str | None, values: 
     refused: list[IllegalTransition] = []
     for delivery in chosen:
         if word == "retry":
-            # whoever says retry has mended what was wrong; a paused destination is asked at once
-            journal.surroundings.resume(delivery.destination)
+            # whoever says retry has mended what was wrong
+            journal.surroundings.ask_at_once(delivery.destination, now)
         try:
             followed.append(journal.deliveries.word(delivery.id, WORDS[word], values, now))
         except IllegalTransition as error:
@@ -117,7 +117,7 @@ def replace_refused(journal: Journal, dataset_id: int, to: str | None, now: date
     followed: list[Delivery] = []
     refused: list[IllegalTransition] = []
     for delivery in _chosen(journal, dataset_id, to):
-        journal.surroundings.resume(delivery.destination)
+        journal.surroundings.ask_at_once(delivery.destination, now)
         try:
             with journal.together():
                 followed.append(_replace(journal, delivery, now))

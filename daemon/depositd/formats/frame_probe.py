@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from depositd import portable
 from depositd.formats import bruker_sfrm, cbf, mar345, marccd, oxford, raxis, smv, tiff
 from depositd.formats.base import ContentCheck
 from depositd.formats.image import NEVER_WRITTEN_BYTES, ImageHeader
@@ -92,7 +93,7 @@ def _whole(read_at: ReadAt, size_bytes: Callable[[], int]) -> ImageHeader:
 def _probe_plain(descriptor: int, status: os.stat_result) -> Probe:
     size = status.st_size
     header = _whole(reader(descriptor), lambda: size)
-    if status.st_blocks * 512 < size - NEVER_WRITTEN_BYTES and not header.closing:
+    if portable.allocated_bytes(status) < size - NEVER_WRITTEN_BYTES and not header.closing:
         _check_written(descriptor, size, header.facts)
     return Probe(facts=header.facts)
 

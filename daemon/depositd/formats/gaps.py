@@ -54,7 +54,6 @@ class _Rhythm:
         at = bisect.bisect(self._numbers, number)
         first, last = self._numbers[0], self._numbers[-1]
         if 0 < at < len(self._numbers):
-            before, after = self._numbers[at - 1], self._numbers[at]
-            return 2 if after - before > self._step and (number - before) % self._step == 0 else 0
+            return 2 if (number - self._numbers[at - 1]) % self._step == 0 else 0
         beside = number - last if at else first - number
         return int(beside == self._step > 1)

@@ -10,9 +10,9 @@ What only the library understands is read in a process of its own, see :mod:`dep
 
 from __future__ import annotations
 
-import os
 import struct
 
+from depositd import portable
 from depositd.formats.hdf5_reader import READER, Reader
 from depositd.formats.reading import Malformed, ends_early, probe_file
 from depositd.model import Probe
@@ -71,9 +71,9 @@ def _probe(descriptor: int, size_bytes: int, what: str, reader: Reader) -> Probe
 
 def _superblock(descriptor: int, size_bytes: int) -> bytes:
     """Return the first bytes of the superblock, or of the file where there is none."""
-    first = os.pread(descriptor, SUPERBLOCK_BYTES, 0)
+    first = portable.read_at(descriptor, SUPERBLOCK_BYTES, 0)
     head, offset = first, 512
     while not head.startswith(SIGNATURE) and offset < min(size_bytes, _FARTHEST_SUPERBLOCK):
-        head = os.pread(descriptor, SUPERBLOCK_BYTES, offset)
+        head = portable.read_at(descriptor, SUPERBLOCK_BYTES, offset)
         offset *= 2
     return head if head.startswith(SIGNATURE) else first

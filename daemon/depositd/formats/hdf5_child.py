@@ -8,17 +8,16 @@ or after a minute without work.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
-import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from depositd import portable
 from depositd.formats import eiger_files
 from depositd.formats.hdf5_reader import LENGTH, REQUEST_BYTES
 from depositd.formats.reading import PARSE_ERRORS, Malformed
@@ -76,7 +75,7 @@ class Window(io.RawIOBase):
         if self._left_bytes < 0:
             self.exhausted = True
             raise OSError("too much to read")
-        done = os.preadv(self._descriptor, [buffer], self._position)
+        done = portable.read_into_at(self._descriptor, buffer, self._position)
         if done < len(buffer):
             raise OSError(f"nothing at byte {self._position + done:,}")
         self._position += done
@@ -112,42 +111,48 @@ def main(descriptor: int) -> None:
         while (request := _next_request(link)) is not None:
             what, asked = request
             try:
-                signal.setitimer(signal.ITIMER_PROF, _LONGEST_S)  # SIGPROF ends the process, wherever it is
+                portable.end_after(_LONGEST_S)
                 probe = read_probe(asked, what)
-                signal.setitimer(signal.ITIMER_PROF, 0.0)
+                portable.end_after(0.0)
             finally:
                 os.close(asked)
-            answer = json.dumps([probe.problem, probe.retry, dict(probe.facts)]).encode()
+            answer = _answer(probe)
             link.sendall(LENGTH.pack(len(answer)) + answer)
+
+
+def answer_once(what: str) -> None:
+    """Answer one request about the file on standard input: for systems that give a process no file while it runs."""
+    import h5py  # noqa: F401 - below the memory limit, as above
+
+    live_within_limits()
+    portable.end_after(_LONGEST_S)
+    sys.stdout.buffer.write(_answer(read_probe(sys.stdin.fileno(), what)))
+    sys.stdout.buffer.flush()
+
+
+def _answer(probe: Probe) -> bytes:
+    return json.dumps([probe.problem, probe.retry, dict(probe.facts)]).encode()
 
 
 def _next_request(link: socket.socket) -> tuple[str, int] | None:
     """Return the reader that is asked for and the descriptor to read; None where no more will come."""
     try:
-        said, descriptors, _flags, _address = socket.recv_fds(link, REQUEST_BYTES, 1)
+        said, descriptor = portable.receive_descriptor(link, REQUEST_BYTES)
     except (TimeoutError, ConnectionError):
         return None
-    return (said.decode(), descriptors[0]) if said and descriptors else None
+    return (said.decode(), descriptor) if said and descriptor is not None else None
 
 
 def live_within_limits(most_bytes: int = _MOST_BYTES) -> None:
     """Let this process outlive the daemon's signals, but neither dump its memory nor take more than so much more."""
-    for stops_the_daemon in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(stops_the_daemon, signal.SIG_IGN)  # it ends with its socket, and answers until then
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    _limit(resource.RLIMIT_CORE, 0)
-    try:
-        with open("/proc/self/statm", encoding="ascii") as opened:
-            used_bytes = int(opened.read().split()[0]) * resource.getpagesize()
-    except OSError:  # no Linux: the window alone limits memory
-        return
-    _limit(resource.RLIMIT_AS, used_bytes + most_bytes)
-
-
-def _limit(kind: int, most: int) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a system call filter, or a lower limit that stands already
-        resource.setrlimit(kind, (most, most))
+    for meant_for_the_daemon in (*portable.STOP_SIGNALS, *portable.RELOAD_SIGNALS):
+        signal.signal(meant_for_the_daemon, signal.SIG_IGN)  # it ends with its socket, and answers until then
+    portable.dump_no_memory()
+    portable.limit_memory(most_bytes)  # elsewhere than on Linux the window alone limits it
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    if sys.argv[1].isdecimal():
+        main(int(sys.argv[1]))
+    else:
+        answer_once(sys.argv[1])

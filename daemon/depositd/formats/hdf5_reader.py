@@ -10,14 +10,15 @@ import atexit
 import contextlib
 import json
 import os
-import signal
+import re
 import socket
 import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 
-from depositd import io_priority
+from depositd import io_priority, portable
 from depositd.model import Probe
 
 REQUEST_BYTES = 64
@@ -29,7 +30,8 @@ _CHILD = "depositd.formats.hdf5_child"
 _LONGEST_S = 20.0
 _MOST_ANSWER_BYTES = 64 << 20
 _ATTEMPTS = 2
-_CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP})
+_NEEDED = re.compile(r"(?i)PATH|LANG|LC_\w+|(?:LD|DYLD|HDF5)_\w*PATH|PYTHON\w*|TMPDIR|TEMP|TMP|SYSTEMROOT|WINDIR|HOME")
+"""What Python and the libraries are found by, and where facilities keep them."""
 
 
 class Reader:
@@ -44,18 +46,42 @@ class Reader:
 
     def ask(self, descriptor: int, what: str) -> Probe:
         """Return the probe of an open file; ``what`` is a key of ``READERS``."""
+        if not portable.PASSES_DESCRIPTORS:
+            return self._ask_another(descriptor, what)
         with self._lock:
             for _ in range(_ATTEMPTS):
                 try:
                     return self._ask(descriptor, what)
                 except TimeoutError:
                     self._end()
-                    return Probe(f"could not be read within {self._longest_s:.0f} s", retry=True)
+                    return self._took_too_long()
                 except OSError:  # it ended: for the file's sake, or it had nothing to do for a while
                     ended = self._end()
                 if (problem := died_of(ended)) is not None:
                     return Probe(problem)
-        return Probe(f"could not be read: the reader of HDF5 files ended (exit status {ended})", retry=True)
+        return _ended_with(ended)
+
+    def _ask_another(self, descriptor: int, what: str) -> Probe:
+        """Have a file read by a process that is started for it: slower, and nothing needs to be passed on to it."""
+        try:
+            ended = subprocess.run(  # noqa: S603 - our own interpreter and module
+                (*self._command, what),
+                check=False,
+                stdin=descriptor,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=self._longest_s,
+                env=reader_environment(os.environ),
+            )
+        except subprocess.TimeoutExpired:
+            return self._took_too_long()
+        if not ended.returncode:
+            return Probe(*json.loads(ended.stdout))
+        problem = died_of(ended.returncode)
+        return Probe(problem) if problem else _ended_with(ended.returncode)
+
+    def _took_too_long(self) -> Probe:
+        return Probe(f"could not be read within {self._longest_s:.0f} s", retry=True)
 
     def close(self) -> None:
         """End the process; the next question starts another."""
@@ -66,7 +92,7 @@ class Reader:
         link = self._link or self._start()
         if self._child is not None:
             io_priority.lend(self._child.pid)  # it reads for this thread
-        socket.send_fds(link, [what.encode()], [descriptor])
+        portable.send_descriptor(link, what.encode(), descriptor)
         (length,) = LENGTH.unpack(_receive(link, LENGTH.size))
         problem, retry, facts = json.loads(_receive(link, min(length, _MOST_ANSWER_BYTES)))
         return Probe(problem, retry, facts)
@@ -81,7 +107,7 @@ class Reader:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # numpy's threads would only cost memory
+                env=reader_environment(os.environ),
             )
         return ours
 
@@ -113,11 +139,21 @@ def _receive(link: socket.socket, count: int) -> bytes:
 
 def died_of(status: int) -> str | None:
     """Return what a file did to the library, by the exit status; None where the file need not have done it."""
-    if status == -signal.SIGPROF:
+    if portable.ran_too_long(status):
         return "leads the HDF5 library in circles: its structure is damaged"
-    if -status in _CRASHES:
-        return f"makes the HDF5 library crash ({signal.Signals(-status).name}): its structure is damaged"
+    if (crash := portable.crash_of(status)) is not None:
+        return f"makes the HDF5 library crash ({crash}): its structure is damaged"
     return None
+
+
+def _ended_with(status: int) -> Probe:
+    return Probe(f"could not be read: the reader of HDF5 files ended (exit status {status})", retry=True)
+
+
+def reader_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a process that reads damaged files needs of the environment, which may hold secrets besides."""
+    needed = {name: value for name, value in environ.items() if _NEEDED.fullmatch(name)}
+    return {**needed, "OPENBLAS_NUM_THREADS": "1"}  # numpy's threads would only cost memory
 
 
 READER = Reader()

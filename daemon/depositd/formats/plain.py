@@ -11,6 +11,7 @@ import errno
 import os
 from collections.abc import Iterable, Mapping
 
+from depositd import portable
 from depositd.formats.base import About, Defaults
 from depositd.formats.ladder import Findings, Shortfall, broken_sentence, count_unread, decide, unwritten
 from depositd.formats.names import is_temporary
@@ -115,7 +116,7 @@ def _ends_in_hole(descriptor: int, size_bytes: int) -> bool:
     if size_bytes == 0:
         return False
     try:
-        os.lseek(descriptor, size_bytes - 1, os.SEEK_DATA)
+        portable.next_data(descriptor, size_bytes - 1)
     except OSError as error:
         return error.errno == errno.ENXIO
     return False

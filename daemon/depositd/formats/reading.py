@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from depositd import portable
 from depositd.model import Probe
 from depositd.units import printable
 
@@ -19,8 +20,6 @@ PARSE_ERRORS = (ValueError, ArithmeticError, LookupError, TypeError, struct.erro
 """What a parser can raise for what a file contains; anything else is a bug of ours and is not hidden."""
 
 _MOST_PIECES = 1000
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_NOATIME = getattr(os, "O_NOATIME", 0)  # Linux only
 
 
 class Malformed(ValueError):
@@ -42,18 +41,6 @@ def ends_early(size_bytes: int, needed_bytes: int, facts: Mapping[str, Any] | No
     return Malformed(f"ends {missing:,} {'byte' if missing == 1 else 'bytes'} early", retry=True, facts=facts)
 
 
-def open_to_read(path: str, directory: int | None = None) -> int:
-    """Open a file of a source, below an open directory if one is given: for nothing but reading; raises OSError.
-
-    No link is followed, no pipe waited for, and no access time moved where the system lets us leave it.
-    """
-    try:
-        return os.open(path, _FLAGS | _NOATIME, dir_fd=directory)
-    except PermissionError:
-        # only a file's owner may read it without moving its access time
-        return os.open(path, _FLAGS, dir_fd=directory)
-
-
 def probe_file(path: str, read: Callable[[int, int], Probe]) -> Probe:
     """Open one regular file and return what ``read(descriptor, size_bytes)`` makes of it; see :func:`probe_opened`."""
     return probe_opened(path, lambda descriptor, status: read(descriptor, status.st_size))
@@ -66,7 +53,7 @@ def probe_opened(path: str, read: Callable[[int, os.stat_result], Probe]) -> Pro
     file), and so does content that cannot be parsed (without ``retry``).
     """
     try:
-        descriptor = open_to_read(path)
+        descriptor = portable.open_source(path)
     except OSError as error:
         return unreadable(error)
     try:
@@ -99,7 +86,7 @@ def reader(descriptor: int) -> ReadAt:
     """Return the ``read_at`` of an open descriptor."""
 
     def read_at(offset: int, count: int) -> bytes:
-        return os.pread(descriptor, count, offset)
+        return portable.read_at(descriptor, count, offset)
 
     return read_at
 
@@ -113,7 +100,7 @@ def hole_bytes(descriptor: int, size_bytes: int) -> int:
     holes, position = 0, 0
     try:
         for _ in range(_MOST_PIECES):
-            start = os.lseek(descriptor, position, os.SEEK_HOLE)
+            start = portable.next_hole(descriptor, position)
             if start >= size_bytes:
                 break
             position = _next_data(descriptor, start, size_bytes)
@@ -128,7 +115,7 @@ def hole_bytes(descriptor: int, size_bytes: int) -> int:
 
 def _next_data(descriptor: int, start: int, size_bytes: int) -> int:
     try:
-        return min(os.lseek(descriptor, start, os.SEEK_DATA), size_bytes)
+        return min(portable.next_data(descriptor, start), size_bytes)
     except OSError as error:
         if error.errno == errno.ENXIO:  # nothing but hole up to the end
             return size_bytes

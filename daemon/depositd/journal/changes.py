@@ -9,7 +9,7 @@ from datetime import datetime
 from depositd.errors import IllegalTransition
 from depositd.journal import history
 from depositd.journal.records import consents_of, delivery_of, harmless, json_text, time_text
-from depositd.model import DeliveryState, HoldKind, Metadata
+from depositd.model import DatasetState, DeliveryState, HoldKind, Metadata
 from depositd.states import ENDED, DeliveryEvent, next_delivery_state
 
 
@@ -132,6 +132,12 @@ def apply_word(
             f"the delivery to {row['destination']} is held ({row['error'] or kind}): retry does not free it",
             hint=f"depositd release {row['dataset_id']}",
         )
+    if after is DeliveryState.WAITING and _is_gone(connection, row["dataset_id"]):
+        raise IllegalTransition(
+            f"the files of dataset {row['dataset_id']} vanished before they were archived: there is nothing to send to"
+            f" {row['destination']}",
+            hint="bring them back to where they were: the dataset is then taken up again",
+        )
     consents = consents_of(row)
     says_yes = event is DeliveryEvent.WORD_RELEASE and approves
     if says_yes:
@@ -171,6 +177,11 @@ def apply_word(
     detail = f"{row['destination']}, by the operator" + (f": {told}" if told else "")
     history.append(connection, row["dataset_id"], row["id"], event, detail, now)
     return row_of(connection, row["id"])
+
+
+def _is_gone(connection: sqlite3.Connection, dataset_id: int) -> bool:
+    row = connection.execute("SELECT state FROM datasets WHERE id = ?", (dataset_id,)).fetchone()
+    return row is not None and row["state"] == DatasetState.GONE
 
 
 def hand_on_replacement(connection: sqlite3.Connection, row: sqlite3.Row) -> None:

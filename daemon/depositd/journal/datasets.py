@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from depositd.formats.series import begun_again
 from depositd.journal import history
 from depositd.journal.database import Database
+from depositd.journal.forgetting import baseline_text, forgotten_at
 from depositd.journal.records import (
+    DATASET_COLUMNS,
     DatasetRecord,
     archive_of,
     dataset_of,
@@ -110,8 +111,8 @@ _WANTED_COMPLETE = (
 )
 # what is held for months must not be looked through at every tick: the deliveries that wait lead to these
 _WANTED_INCOMPLETE = (
-    "(SELECT DISTINCT dataset_id FROM deliveries WHERE state = 'waiting' AND ready = 0) AS v"
-    " CROSS JOIN datasets AS d INDEXED BY datasets_incomplete ON d.id = v.dataset_id WHERE d.state = 'incomplete'"
+    "(SELECT DISTINCT dataset_id FROM deliveries WHERE state = 'waiting' AND ready = 0) AS wanted"
+    " CROSS JOIN datasets AS d INDEXED BY datasets_incomplete ON d.id = wanted.dataset_id WHERE d.state = 'incomplete'"
 )
 _LARGEST_BYTES = 2**63 - 1
 """The largest number that SQLite holds: a bound that leaves nothing out."""
@@ -200,7 +201,7 @@ class DatasetFacts:
         """Return the datasets below a root that are growing, or have ended and are not archived."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM datasets WHERE current = 1 AND root = ?"
+                f"SELECT {DATASET_COLUMNS} FROM datasets WHERE current = 1 AND root = ?"  # noqa: S608 - a constant of ours
                 " AND state IN ('growing', 'incomplete', 'complete')",
                 (os.fsencode(root),),
             ).fetchall()
@@ -295,7 +296,7 @@ class DatasetFacts:
         with self._database.reading() as connection:
             for those in (_WANTED_COMPLETE, _WANTED_INCOMPLETE):
                 query = (
-                    f"SELECT d.* FROM {those} AND d.current = 1 AND d.bytes <= :at_most"  # noqa: S608 - constants of this module
+                    f"SELECT {DATASET_COLUMNS} FROM {those} AND d.current = 1 AND d.bytes <= :at_most"  # noqa: S608 - constants of this module
                     " AND (d.next_pack_at IS NULL OR d.next_pack_at <= :now)"
                     f" ORDER BY d.completed_at {way}, d.id {way} LIMIT :most"
                 )
@@ -312,7 +313,8 @@ class DatasetFacts:
                 return False
             for archive in archives:
                 connection.execute(
-                    "INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO archives (dataset_id, packing, path, name, bytes, md5, inner_md5, sha256,"
+                    " members, blocks, level, why, made_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         dataset_id,
                         archive.packing,
@@ -415,7 +417,8 @@ class DatasetFacts:
         with self._database.reading() as connection:
             rows = connection.execute(
                 """
-                SELECT a.* FROM archives AS a JOIN datasets AS d ON d.id = a.dataset_id
+                SELECT a.* FROM archives AS a INDEXED BY archives_in_spool
+                CROSS JOIN datasets AS d ON d.id = a.dataset_id
                 WHERE d.rule = ? AND a.path IS NOT NULL AND d.state = 'archived'
                   AND NOT EXISTS (SELECT 1 FROM deliveries AS v WHERE v.dataset_id = d.id
                                   AND (v.state NOT IN ('delivered', 'skipped') OR v.ended_at > ?))
@@ -487,6 +490,8 @@ def _is_the_archived_one(row: sqlite3.Row, sighting: Sighting) -> bool:
 
 def _was_begun_again(row: sqlite3.Row, sighting: Sighting) -> bool:
     """Say whether other files took the place of a dataset's that was never archived, under the same names."""
+    from depositd.formats.series import begun_again  # the readers of all formats, which status does without
+
     lost = DatasetState(row["state"]) in (*_UNSETTLED, DatasetState.GONE)
     return lost and row["fingerprint"] != sighting.fingerprint and begun_again(row["origin"], sighting.origin)
 
@@ -528,10 +533,11 @@ def _insert(
     why: str = "",
 ) -> sqlite3.Row:
     dataset = sighting.dataset
+    forgotten = forgotten_at(connection, sighting.root, dataset.files, by_hand=not sighting.rule)
     cursor = connection.execute(
         "INSERT INTO datasets (rule, format, root, directory, key, location, generation, name, path, relative_path,"
-        " state, verdict, evidence, files, bytes, fingerprint, first_seen)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '[]', 0, 0, '', ?)",
+        " state, verdict, evidence, files, bytes, fingerprint, first_seen, forgotten_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '[]', 0, 0, '', ?, ?)",
         (
             sighting.rule,
             dataset.format,
@@ -546,6 +552,7 @@ def _insert(
             DatasetState.GROWING,
             VerdictKind.GROWING,
             time_text(now),
+            forgotten,
         ),
     )
     dataset_id = cursor.lastrowid
@@ -557,8 +564,9 @@ def _insert(
     history.append(connection, dataset_id, None, "seen", seen, now)
     for plan in planned:
         connection.execute(
-            "INSERT INTO deliveries (dataset_id, destination, state, approve) VALUES (?, ?, 'waiting', ?)",
-            (dataset_id, plan.destination, plan.approve),
+            "INSERT INTO deliveries (dataset_id, destination, state, approve, sent_at, baseline)"
+            " VALUES (?, ?, 'waiting', ?, ?, ?)",
+            (dataset_id, plan.destination, plan.approve, forgotten, baseline_text(forgotten)),
         )
     return _by_id(connection, dataset_id)
 

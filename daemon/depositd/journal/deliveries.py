@@ -12,8 +12,9 @@ from typing import Any
 from depositd.journal import history
 from depositd.journal.changes import Fact, apply_fact, apply_word, hand_on_replacement, row_of, values_text
 from depositd.journal.database import Database
+from depositd.journal.forgetting import baseline_text
 from depositd.journal.records import consents_of, delivery_of, json_text, time_text
-from depositd.model import DatasetState, Delivery, DeliveryState, HoldKind, Metadata
+from depositd.model import FORGOTTEN, DatasetState, Delivery, DeliveryState, HoldKind, Metadata
 from depositd.states import DeliveryEvent
 
 
@@ -160,12 +161,31 @@ class DeliveryFacts:
         """
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT v.*, a.name AS archive_name FROM deliveries AS v JOIN archives AS a USING (dataset_id)"
-                " WHERE v.destination IN (SELECT value FROM json_each(?)) AND v.id <> ?"
-                " AND (v.sent_at IS NOT NULL OR (v.state = 'delivered' AND v.ended_at > ?))",
+                "SELECT v.*, a.name AS archive_name FROM deliveries AS v"
+                " CROSS JOIN archives AS a ON a.dataset_id = v.dataset_id"
+                # found by the times, of which few are so late, not by all that ever went there
+                " WHERE +v.destination IN (SELECT value FROM json_each(?)) AND v.id <> ?"
+                " AND (v.sent_at > '' OR (+v.state = 'delivered' AND v.ended_at > ?))",
                 (json_text(sorted(destinations)), delivery.id, time_text(since)),
             ).fetchall()
         return [delivery_of(row) for row in rows if is_one(os.fsdecode(row["archive_name"]))]
+
+    def namesakes_of_forgotten(
+        self, delivery: Delivery, is_one: Callable[[str], bool], destinations: Collection[str]
+    ) -> int:
+        """Return how many other datasets may be what a destination has under this one's name.
+
+        All that go there are counted by the names of dataset and file: others may not be archived yet.
+        """
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT d.id, d.name, d.path FROM deliveries AS v JOIN datasets AS d ON d.id = v.dataset_id"
+                " WHERE v.destination IN (SELECT value FROM json_each(?)) AND d.id <> ?"
+                " AND d.state <> 'gone' AND (v.state <> 'skipped' OR v.sent_at IS NOT NULL)",
+                (json_text(sorted(destinations)), delivery.dataset_id),
+            ).fetchall()
+        names = ((os.fsdecode(row["name"]), os.path.basename(os.fsdecode(row["path"]))) for row in rows)
+        return sum(1 for some in names if any(map(is_one, some)))
 
     def earlier_generation(self, delivery: Delivery) -> Delivery | None:
         """Return the delivery of an earlier generation of the same dataset that is there, refused or not, or may be."""
@@ -238,7 +258,9 @@ class DeliveryFacts:
         lost = []
         with self._database.transaction() as connection:
             rows = connection.execute(
-                "SELECT * FROM deliveries WHERE state = 'waiting' AND sent_at IS NOT NULL"
+                # what is forgotten since the journal was lost was not being sent: it may not even be archived yet
+                "SELECT * FROM deliveries WHERE state = 'waiting' AND sent_at IS NOT NULL AND instr(baseline, ?) = 0",
+                (FORGOTTEN,),
             ).fetchall()
             for row in rows:
                 reason = "depositd ended while it was sending; the destination is asked before anything is sent again"
@@ -246,6 +268,15 @@ class DeliveryFacts:
                     delivery_of(apply_fact(connection, row, Fact(DeliveryEvent.LOST, reason, attempt=True), now))
                 )
         return lost
+
+    def go_on(self, delivery_ids: Collection[int]) -> None:
+        """Let deliveries take their next step at once that only waited for a destination which is back."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE deliveries SET next_attempt_at = NULL WHERE id IN (SELECT value FROM json_each(?))"
+                " AND state IN ('waiting', 'unconfirmed', 'uploaded', 'submitted')",
+                (json_text(sorted(delivery_ids)),),
+            )
 
     def clamp_waits(self, now: datetime, longest_s: float) -> None:
         """Shorten waits that a jump of the clock made longer than any backoff can be."""
@@ -272,10 +303,13 @@ class DeliveryFacts:
                 "SELECT * FROM deliveries WHERE dataset_id = ? AND destination = ?", (dataset_id, destination)
             ).fetchone()
             if row is None:
+                known = connection.execute("SELECT forgotten_at FROM datasets WHERE id = ?", (dataset_id,)).fetchone()
+                forgotten = known["forgotten_at"] if known else None
                 cursor = connection.execute(
-                    "INSERT INTO deliveries (dataset_id, destination, state, approve, operator_values, ready)"
-                    " SELECT id, ?, 'waiting', 'auto', ?, state = 'archived' FROM datasets WHERE id = ?",
-                    (destination, json_text(values), dataset_id),
+                    "INSERT INTO deliveries"
+                    " (dataset_id, destination, state, approve, operator_values, ready, sent_at, baseline)"
+                    " SELECT id, ?, 'waiting', 'auto', ?, state = 'archived', ?, ? FROM datasets WHERE id = ?",
+                    (destination, json_text(values), forgotten, baseline_text(forgotten), dataset_id),
                 )
                 delivery_id = cursor.lastrowid
                 assert delivery_id is not None

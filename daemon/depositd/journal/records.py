@@ -37,7 +37,8 @@ class DatasetRecord:
     """One generation of a dataset as the journal knows it.
 
     ``files`` is empty until the dataset ended once.  ``metadata`` is what was resolved when it was last
-    seen; ``header`` and ``sidecar`` are the layers that it was resolved from.
+    seen; ``header`` and ``sidecar`` are the layers that it was resolved from.  ``forgotten_at`` is when the journal was
+    lost, where what was sent of it before is not known.
     """
 
     id: int
@@ -70,6 +71,7 @@ class DatasetRecord:
     next_pack_at: datetime | None
     pack_error: str | None
     pack_hint: str | None
+    forgotten_at: datetime | None = None
 
     @property
     def sentence(self) -> str:
@@ -145,6 +147,14 @@ def unpack_blocks(blob: bytes) -> tuple[Block, ...]:
     return tuple(Block(int.from_bytes(row[:8], "big"), row[8:].hex()) for row in rows)
 
 
+DATASET_COLUMNS = (
+    "id, rule, format, root, directory, key, generation, current, name, path, relative_path, state, verdict, evidence,"
+    " files, bytes, frames, fingerprint, condemned, header, sidecar, sidecar_problem, metadata, first_seen,"
+    " completed_at, archived_at, pack_failures, next_pack_at, pack_error, pack_hint, forgotten_at"
+)
+"""What :func:`dataset_of` reads: all but the list of files, which may take megabytes."""
+
+
 def dataset_of(row: sqlite3.Row) -> DatasetRecord:
     """Return a dataset from its row."""
     return DatasetRecord(
@@ -178,6 +188,7 @@ def dataset_of(row: sqlite3.Row) -> DatasetRecord:
         next_pack_at=time_of(row["next_pack_at"]),
         pack_error=row["pack_error"],
         pack_hint=row["pack_hint"],
+        forgotten_at=time_of(row["forgotten_at"]),
     )
 
 

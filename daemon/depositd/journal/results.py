@@ -126,10 +126,12 @@ class ResultFacts:
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT v.id, v.baseline, a.name, coalesce(v.sent_at, v.ended_at) AS at FROM deliveries AS v"
-                " JOIN archives AS a USING (dataset_id) LEFT JOIN results AS r ON r.delivery_id = v.id"
-                " WHERE v.destination IN (SELECT value FROM json_each(:destinations)) AND r.run_key IS NULL"
+                " CROSS JOIN archives AS a ON a.dataset_id = v.dataset_id"
+                " LEFT JOIN results AS r ON r.delivery_id = v.id"
+                # found by the times, of which few are so late, not by all that ever went there
+                " WHERE +v.destination IN (SELECT value FROM json_each(:destinations)) AND r.run_key IS NULL"
                 " AND v.id NOT IN (SELECT value FROM json_each(:besides))"
-                " AND (v.sent_at IS NOT NULL OR (v.state = 'delivered' AND v.ended_at > :since))"
+                " AND (v.sent_at > '' OR (+v.state = 'delivered' AND v.ended_at > :since))"
                 # 'archive' sorts before 'file': where a dataset has both, the file is what such a server takes
                 " ORDER BY a.packing",
                 {

@@ -6,21 +6,60 @@ import json
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from depositd.journal.database import Database
 from depositd.journal.manifests import ARCHIVE_COLUMNS, archive_json, manifest_json
-from depositd.journal.records import time_of
+from depositd.journal.records import json_text
 from depositd.model import HoldKind
-from depositd.units import utc_text
 
 Json = dict[str, Any]
+
+AT_ONCE = 500
+"""Datasets that are read in one transaction where all are wanted: whoever writes never waits for more than these."""
+LATELY = 100
+"""Deliveries that ended last, among whose datasets those are that :meth:`View.overview` shows as done."""
+_MOST_GONE = 10
+"""Datasets that vanished last and are looked at likewise: they may have no delivery."""
+
+_decoder = json.JSONDecoder()
+
+_COLUMNS = (
+    "id, name, rule, format, path, generation, current, state, verdict, evidence, files, bytes, frames, first_seen,"
+    " completed_at, archived_at, metadata, pack_error, pack_hint, next_pack_at"
+)
+"""What :func:`_dataset` reads: all but the list of files, which may be 100,000."""
+_UNSETTLED = """
+    SELECT dataset_id AS id FROM deliveries
+    WHERE state IN ('waiting', 'held', 'unconfirmed', 'uploaded', 'submitted', 'failed')
+    UNION SELECT id FROM datasets WHERE state = 'growing'
+    UNION SELECT id FROM datasets WHERE pack_error IS NOT NULL
+"""
+"""Datasets that need somebody, or go on by themselves; each part is found by an index."""
+_LATELY_ENDED = """
+    SELECT dataset_id AS id FROM deliveries
+    WHERE ended_at IS NOT NULL AND dataset_id NOT IN (SELECT value FROM json_each(?))
+    ORDER BY ended_at DESC, id DESC LIMIT ?
+"""
+_LATELY_GONE = """
+    SELECT id FROM datasets WHERE state = 'gone' AND id NOT IN (SELECT value FROM json_each(?))
+    ORDER BY completed_at DESC, id DESC LIMIT ?
+"""
+# in the order of an index, so that no row is looked up: a dataset's deliveries are all ready or none is
+_DELIVERED = "SELECT count(*) FROM (SELECT DISTINCT ready, dataset_id FROM deliveries WHERE state = 'delivered')"
 
 _NEXT_DATASET = "SELECT id FROM datasets WHERE id > ? ORDER BY id LIMIT 1"
 # 'archive' sorts before 'file': where a dataset has both, the archive proper comes first
 _MANIFESTS = "SELECT * FROM archives WHERE dataset_id = ? ORDER BY packing"
+
+_STOPPED = (
+    "SELECT s.*, (SELECT count(*) FROM deliveries AS v WHERE v.destination = s.name AND (v.state IN"
+    " ('unconfirmed', 'uploaded', 'submitted') OR (v.state = 'waiting' AND v.ready = 1))) AS behind"
+    " FROM destinations AS s WHERE s.state <> 'doubted' ORDER BY s.name"
+)
+"""Destinations that take nothing, each with the deliveries that would go on there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +88,72 @@ class View:
         self._database = database
 
     def status(self) -> Json:
-        """Return ``status --json``: every generation of every dataset, sources, paused destinations, transfers."""
+        """Return ``status --json``: every generation of every dataset, sources, stopped destinations, transfers."""
         with self._database.reading() as connection:
-            rows = connection.execute("SELECT * FROM datasets ORDER BY id").fetchall()
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM datasets ORDER BY id").fetchall()  # noqa: S608 - ours
+            return {"datasets": _datasets(connection, rows, "1 = 1", ()), **_surroundings(connection)}
+
+    def surroundings(self) -> Json:
+        """Return what :meth:`status` has beside the datasets."""
+        with self._database.reading() as connection:
+            return _surroundings(connection)
+
+    def pages(self) -> Iterator[list[Json]]:
+        """Give every dataset in the order of its number, so many at once that nobody waits long for the journal.
+
+        Each page is of one moment.  Nothing is kept from being written while somebody takes his time over one.
+        """
+        query = f"SELECT {_COLUMNS} FROM datasets WHERE id > ? ORDER BY id LIMIT {AT_ONCE}"  # noqa: S608 - ours
+        last = 0
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(query, (last,)).fetchall()
+                if not rows:
+                    return
+                first, last = rows[0]["id"], rows[-1]["id"]
+                page = _datasets(connection, rows, "dataset_id BETWEEN ? AND ?", (first, last))
+            yield page
+
+    def overview(self) -> Json:
+        """Return what :meth:`status` says, with those datasets alone that have not ended, or did so last.
+
+        First come the former by their numbers, then the latter, what ended last at the end.  ``totals`` count all:
+        ``datasets``, and of them ``delivered`` and ``set aside``.
+        """
+        with self._database.reading() as connection:
+            found = _chosen(connection, _UNSETTLED, ())
+            unsettled = {one["id"] for one in found}
+            total = int(connection.execute("SELECT count(*) FROM datasets").fetchone()[0])
+            delivered = int(connection.execute(_DELIVERED).fetchone()[0])
+            delivered -= sum(any(to["state"] == "delivered" for to in one["deliveries"]) for one in found)
             return {
-                "datasets": _datasets(connection, rows, "1 = 1", ()),
-                "sources": [_source(row) for row in connection.execute("SELECT * FROM sources ORDER BY root")],
-                "destinations": [
-                    {
-                        "name": row["name"],
-                        "state": "paused",
-                        "reason": row["reason"],
-                        "hint": row["hint"],
-                        "since": _utc(row["since"]),
-                        "next_probe_at": _utc(row["next_probe_at"]),
-                    }
-                    for row in connection.execute("SELECT * FROM destinations WHERE paused = 1 ORDER BY name")
-                ],
-                "transfers": [
-                    {
-                        "subject": row["subject"],
-                        "activity": row["activity"],
-                        "done_bytes": row["done_bytes"],
-                        "total_bytes": row["total_bytes"],
-                        "at": _utc(row["at"]),
-                    }
-                    for row in connection.execute("SELECT * FROM progress ORDER BY at")
-                ],
+                "datasets": found + _lately(connection, unsettled),
+                "totals": {
+                    "datasets": total,
+                    "delivered": delivered,
+                    "set aside": total - len(unsettled) - delivered,
+                },
+                **_surroundings(connection),
             }
+
+    def held(self) -> Json:
+        """Return what :meth:`status` says, with those datasets alone of which a delivery is held."""
+        with self._database.reading() as connection:
+            held = _chosen(connection, "SELECT dataset_id AS id FROM deliveries WHERE state = 'held'", ())
+            return {"datasets": held, **_surroundings(connection)}
+
+    def count(self) -> int:
+        """Return how many datasets there are, with every generation."""
+        with self._database.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM datasets").fetchone()[0])
 
     def show(self, dataset_id: int) -> Json | None:
         """Return ``show --json``: one dataset with its whole history; None where there is none."""
         with self._database.reading() as connection:
-            rows = connection.execute("SELECT * FROM datasets WHERE id = ?", (dataset_id,)).fetchall()
-            if not rows:
+            found = _chosen(connection, "SELECT ? AS id", (dataset_id,))
+            if not found:
                 return None
-            shown = _datasets(connection, rows, "dataset_id = ?", (dataset_id,))[0]
+            (shown,) = found
             shown["history"] = [
                 {"at": _utc(row["at"]), "event": row["event"], "detail": row["detail"]}
                 for row in connection.execute(
@@ -139,6 +208,44 @@ class View:
             yield {**shown, "archives": archives}
 
 
+def _surroundings(connection: sqlite3.Connection) -> Json:
+    return {
+        "sources": [_source(row) for row in connection.execute("SELECT * FROM sources ORDER BY root")],
+        "destinations": [_destination(row) for row in connection.execute(_STOPPED)],
+        "transfers": [
+            {
+                "subject": row["subject"],
+                "activity": row["activity"],
+                "done_bytes": row["done_bytes"],
+                "total_bytes": row["total_bytes"],
+                "at": _utc(row["at"]),
+            }
+            for row in connection.execute("SELECT * FROM progress ORDER BY at")
+        ],
+    }
+
+
+def _chosen(connection: sqlite3.Connection, chosen: str, values: tuple[Any, ...]) -> list[Json]:
+    """Return the datasets that a query of this module chooses, by their numbers."""
+    numbers = json_text([row["id"] for row in connection.execute(chosen, values)])
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM datasets WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",  # noqa: S608 - ours
+        (numbers,),
+    ).fetchall()
+    return _datasets(connection, rows, "dataset_id IN (SELECT value FROM json_each(?))", (numbers,))
+
+
+def _lately(connection: sqlite3.Connection, unsettled: Collection[int]) -> list[Json]:
+    """Return the datasets that ended last and are not among others, what ended last at the end."""
+    others = json_text(sorted(unsettled))
+    ended = [row["id"] for row in connection.execute(_LATELY_ENDED, (others, LATELY))]
+    gone = [row["id"] for row in connection.execute(_LATELY_GONE, (others, _MOST_GONE))]
+    newest_first = list(dict.fromkeys([*ended, *gone]))
+    place = {number: position for position, number in enumerate(newest_first)}
+    found = _chosen(connection, "SELECT value AS id FROM json_each(?)", (json_text(newest_first),))
+    return sorted(found, key=lambda one: place[one["id"]], reverse=True)
+
+
 def _datasets(
     connection: sqlite3.Connection, rows: list[sqlite3.Row], where: str, values: tuple[Any, ...]
 ) -> list[Json]:
@@ -151,7 +258,8 @@ def _datasets(
         archives[row["dataset_id"]] = row
     deliveries: dict[int, list[Json]] = defaultdict(list)
     paused = {
-        row["name"]: row for row in connection.execute("SELECT name, reason, hint FROM destinations WHERE paused = 1")
+        row["name"]: row
+        for row in connection.execute("SELECT name, reason, hint FROM destinations WHERE state <> 'doubted'")
     }
     runs = {
         row["delivery_id"]: row
@@ -164,8 +272,8 @@ def _datasets(
         f"SELECT * FROM deliveries WHERE {where} ORDER BY id",  # noqa: S608 - constants of this module
         values,
     ):
-        shown = _delivery(row, paused.get(row["destination"]))
-        deliveries[row["dataset_id"]].append({**shown, "run": _run(runs.get(row["id"]))})
+        run = runs.get(row["id"])
+        deliveries[row["dataset_id"]].append(_delivery(row, paused.get(row["destination"]), run))
     return [_dataset(row, archives.get(row["id"]), deliveries[row["id"]]) for row in rows]
 
 
@@ -180,14 +288,14 @@ def _dataset(row: sqlite3.Row, archive: sqlite3.Row | None, deliveries: list[Jso
         "current": bool(row["current"]),
         "state": row["state"],
         "verdict": row["verdict"],
-        "evidence": json.loads(row["evidence"]),
+        "evidence": _value(row["evidence"]),
         "files": row["files"],
         "bytes": row["bytes"],
-        "frames": json.loads(row["frames"]) if row["frames"] else None,
+        "frames": _value(row["frames"]) if row["frames"] else None,
         "first_seen": _utc(row["first_seen"]),
         "completed_at": _utc(row["completed_at"]),
         "archived_at": _utc(row["archived_at"]),
-        "metadata": json.loads(row["metadata"]),
+        "metadata": _value(row["metadata"]),
         "waits_for": {
             "reason": row["pack_error"],
             "hint": row["pack_hint"],
@@ -200,7 +308,7 @@ def _dataset(row: sqlite3.Row, archive: sqlite3.Row | None, deliveries: list[Jso
     }
 
 
-def _delivery(row: sqlite3.Row, pause: sqlite3.Row | None) -> Json:
+def _delivery(row: sqlite3.Row, pause: sqlite3.Row | None, run: sqlite3.Row | None) -> Json:
     stopped = pause is not None and row["state"] in ("waiting", "unconfirmed", "uploaded", "submitted")
     return {
         "id": row["id"],
@@ -214,6 +322,7 @@ def _delivery(row: sqlite3.Row, pause: sqlite3.Row | None) -> Json:
         "remote_status": row["remote_status"],
         "error": pause["reason"] if stopped and pause is not None else row["error"],
         "hint": pause["hint"] if stopped and pause is not None else row["hint"],
+        "run": _run(run),
     }
 
 
@@ -251,6 +360,19 @@ def _happening(row: sqlite3.Row) -> Happening:
     )
 
 
+def _destination(row: sqlite3.Row) -> Json:
+    return {
+        "name": row["name"],
+        "state": row["state"],
+        "reason": row["reason"],
+        "hint": row["hint"],
+        "since": _utc(row["since"]),
+        "next_probe_at": _utc(row["next_probe_at"]),
+        "failures": row["failures"],
+        "waiting": row["behind"],
+    }
+
+
 def _source(row: sqlite3.Row) -> Json:
     return {
         "path": os.fsdecode(row["root"]),
@@ -263,6 +385,11 @@ def _source(row: sqlite3.Row) -> Json:
     }
 
 
+def _value(text: str) -> Any:
+    """Return the value of stored JSON, which json.loads would first look over for what it never has."""
+    return _decoder.raw_decode(text)[0]
+
+
 def _utc(text: str | None) -> str | None:
-    moment = time_of(text)
-    return utc_text(moment) if moment else None
+    """Return a stored time, which is UTC already, without its microseconds."""
+    return f"{text[:19]}Z" if text else None

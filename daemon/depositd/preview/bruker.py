@@ -14,6 +14,7 @@ import numpy as np
 from depositd.errors import NoPicture
 from depositd.formats.bruker_tdf import JOURNAL_SUFFIXES, WAL_SUFFIX, database_uri
 from depositd.model import FileStat, Metadata
+from depositd.portable import path_of_open
 from depositd.preview import chromatogram
 from depositd.preview.reading import Source, Trace, broken, regular
 from depositd.units import printable
@@ -42,7 +43,7 @@ def draw(source: Source, metadata: Metadata) -> bytes:
         raise NoPicture(f"{printable(dataset.name)} has no analysis.tdf, and no other index of Bruker's can be read")
     _check_closed(index, members)
     with source.tree.open(index) as opened:
-        rows = _rows(index, opened.descriptor)
+        rows = _rows(index, opened.descriptor, f"{source.root.rstrip('/')}/{index.path}")
         opened.confirm_unchanged()
     traces = traces_of(rows)
     if not traces:
@@ -58,12 +59,13 @@ def _check_closed(index: FileStat, members: dict[str, FileStat]) -> None:
             raise broken(index, f"is still being written: {printable(beside.name)} lies beside it", retry=True)
 
 
-def _rows(file: FileStat, descriptor: int) -> list[tuple[float, int, float]]:
+def _rows(file: FileStat, descriptor: int, path: str) -> list[tuple[float, int, float]]:
     """Return (time in seconds, kind, summed intensities) of every frame that has them as numbers."""
     turns = iter(range(_MOST_TURNS))
     try:
-        # the link in /proc leads to the file that was opened and proven, whatever its name leads to now
-        with closing(sqlite3.connect(database_uri(f"/proc/self/fd/{descriptor}"), uri=True)) as connection:
+        # a link to the file that was opened and proven, whatever its name leads to now
+        opened = path_of_open(descriptor, path)
+        with closing(sqlite3.connect(database_uri(opened), uri=True)) as connection:
             connection.execute("PRAGMA trusted_schema=OFF")
             connection.execute("PRAGMA mmap_size=0")  # a file cut under a map would be a SIGBUS
             connection.set_progress_handler(lambda: next(turns, None) is None, _STEPS)

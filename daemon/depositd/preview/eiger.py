@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +19,7 @@ import numpy as np
 from depositd.archive.source import SourceTree
 from depositd.errors import NoPicture
 from depositd.formats.eiger_names import Role, role_of
-from depositd.formats.hdf5_reader import died_of
+from depositd.formats.hdf5_reader import died_of, reader_environment
 from depositd.model import FileStat, Metadata, Probe
 from depositd.preview import diffraction
 from depositd.preview.eiger_child import IMAGE, IS_FLAT_ON
@@ -100,12 +101,12 @@ def ask(tree: SourceTree, file: FileStat, what: str, program: str = _CHILD) -> t
         descriptor = opened.descriptor
         try:
             answer = subprocess.run(  # noqa: S603 - our own interpreter and module
-                (sys.executable, "-P", "-c", program, str(descriptor), file.name, what),
+                (sys.executable, "-P", "-c", program, "0", file.name, what),
                 check=False,
-                pass_fds=(descriptor,),
-                stdin=subprocess.DEVNULL,
+                stdin=descriptor,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env=reader_environment(os.environ),
                 timeout=_LONGEST_S,
             )
         except subprocess.TimeoutExpired:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
 from typing import Any
 
@@ -21,6 +20,7 @@ from depositd.formats.hdf5_child import live_within_limits
 from depositd.formats.hdf5_values import ANGLES_IN_DEG, is_external, is_virtual, plain, real, whole_attribute
 from depositd.formats.reading import PARSE_ERRORS
 from depositd.model import FileStat
+from depositd.portable import end_after
 from depositd.preview.reading import EXTRA_HINT, Frame, broken, check_pixels
 from depositd.units import printable
 
@@ -43,7 +43,7 @@ def main(descriptor: int, name: str, what: str) -> None:
     import h5py
 
     live_within_limits(_MOST_BYTES)
-    signal.setitimer(signal.ITIMER_PROF, _LONGEST_S)  # SIGPROF ends the process, wherever it is
+    end_after(_LONGEST_S)
     file = FileStat(name, os.fstat(descriptor).st_size, 0)
     said: dict[str, Any] = {}
     pixels = b""

@@ -6,41 +6,40 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
+from contextlib import AbstractContextManager, suppress
+from datetime import datetime
 from functools import partial
 
 from depositd.archive import Followed, Workshop
 from depositd.destinations.base import Destination
-from depositd.engine.delivering import LONGEST_PAUSE_S, Tools, deliver, probe_paused
+from depositd.engine import availability
+from depositd.engine.circuit import is_due, is_long
+from depositd.engine.delivering import deliver
 from depositd.engine.following import follow_dataset
 from depositd.engine.interrupt import Interrupted
 from depositd.engine.measuring import look
 from depositd.engine.packing import pack_dataset
 from depositd.engine.planning import Plan
 from depositd.engine.scheduling import HUGE_BYTES, Job, largest_startable, startable
+from depositd.engine.tools import Tools
 from depositd.errors import JournalError
-from depositd.journal import DatasetRecord, Journal, Pause, Progress, Standing
-from depositd.model import Delivery, FileStat
+from depositd.journal import DatasetRecord, Journal, Pause, PauseKind, Progress, Standing
+from depositd.model import Delivery, DeliveryState, FileStat
 from depositd.service.clock import utc_now
 from depositd.service.following_line import FollowingLine
-from depositd.service.heartbeats import Heartbeats
+from depositd.service.heartbeats import DELIVER_BUDGET_S, PACK_BUDGET_S, Heartbeats
 from depositd.service.packing_line import PackingLine
 from depositd.service.workers import Pool, say_failed
 from depositd.states import NEEDS_OPERATOR
 from depositd.systemd import get_logger
-from depositd.units import printable, show_size
+from depositd.units import printable, show_duration, show_size
 
 PACKERS = 2
 """Datasets packed at once, so that a small one does not wait behind a huge one."""
 ASKERS = 1
 """Workers of each destination beside those that send: a question never waits for an upload."""
 MOST_DUE = 1000
-LONGEST_PAUSE = timedelta(seconds=2 * LONGEST_PAUSE_S)
 PROGRESS_EVERY_S = 1.0
-PACK_BUDGET_S = 1800.0
-DELIVER_BUDGET_S = 7200.0
-"""A server may take long to answer after the last byte; its own time limits end the wait before this."""
 
 log = get_logger("depositd")
 
@@ -71,9 +70,10 @@ class Crew:
         self._only = only
         self._huge_bytes = huge_bytes
         self._random = random.Random()  # noqa: S311 - jitter
-        self._workshop = Workshop(plan.config.worker_count)
-        self._packers = Pool("archiver", PACKERS, say_failed, wake)
-        self._followers = Pool("follower", 1, say_failed, wake)
+        self.last_delivered: datetime | None = None
+        self._workshop = Workshop(plan.config.worker_count, still_wanted=self._still_wanted)
+        self._packers = self._pool("archiver", PACKERS, PACK_BUDGET_S)
+        self._followers = self._pool("follower", 1, PACK_BUDGET_S)
         self._following = FollowingLine(self._followers, self._follow, self._may_follow)
         self._line = PackingLine(
             journal,
@@ -85,6 +85,7 @@ class Crew:
             huge_bytes=huge_bytes,
         )
         self._deliverers: dict[str, Pool] = {}
+        self._said_away: dict[str, datetime] = {}
         self.adopt(plan)
 
     def adopt(self, plan: Plan) -> None:
@@ -92,15 +93,36 @@ class Crew:
         self._plan = plan
         if plan.config.worker_count != self._workshop.workers:
             # the threads of the one before end with the last archive that is made there
-            self._workshop = Workshop(plan.config.worker_count)
+            self._workshop = Workshop(plan.config.worker_count, still_wanted=self._still_wanted)
         for name, settings in plan.config.destinations.items():
             pool = self._deliverers.get(name)
             workers = settings.parallel + ASKERS
             if pool is None:
-                self._deliverers[name] = Pool(f"deliverer {name}", workers, say_failed, self._wake)
+                self._deliverers[name] = self._pool(f"deliverer to {name}", workers, DELIVER_BUDGET_S)
             else:
                 # the same pool goes on: another one would not know what is under way, and send it twice
                 pool.resize(workers)
+
+    def _pool(self, name: str, workers: int, budget_s: float) -> Pool:
+        def at_work(job: Job) -> AbstractContextManager[None]:
+            what = " ".join(map(str, job.key)) if isinstance(job.key, tuple) else f"dataset {job.key}"
+            return self._heartbeats.working(f"{name}, at {what}", budget_s)
+
+        return Pool(name, workers, say_failed, self._wake, at_work)
+
+    def _still_wanted(self) -> None:
+        if self._stopping.is_set():
+            raise Interrupted
+
+    @property
+    def archiving(self) -> int:
+        """How many datasets are being archived, after their end."""
+        return len(self._packers.under_way)
+
+    @property
+    def sending(self) -> int:
+        """How many archives are being sent."""
+        return sum(not job.asks for pool in self._deliverers.values() for job in pool.under_way)
 
     @property
     def busy(self) -> bool:
@@ -128,15 +150,18 @@ class Crew:
 
     def dispatch(self, now: datetime) -> None:
         """Hand out what is due to workers who are free; what is due but has no worker costs nothing."""
-        self._line.dispatch(self._plan, now)
-        self._following.dispatch()
+        if self._journal.may_archive:
+            self._line.dispatch(self._plan, now)
+            self._following.dispatch()
+        if not self._journal.may_send:
+            return
         paused = self._journal.surroundings.pauses()
         for name in self._plan.config.destinations:
             if name not in paused and self._deliverers[name].is_free:
                 self._dispatch_to(name, self._deliverers[name], now)
         for pause in paused.values():
-            # a clock that jumped back must not make a pause last
-            if not now < pause.next_probe_at < now + LONGEST_PAUSE:
+            is_known = pause.destination in self._plan.config.destinations
+            if not is_known or is_due(pause, now, self._plan.config.retry_for(pause.destination)):
                 self.probe(pause)
 
     def _dispatch_to(self, name: str, pool: Pool, now: datetime) -> None:
@@ -199,13 +224,26 @@ class Crew:
             pool.submit(Job(("delivery", standing.delivery.id), partial(self._deliver, standing), asks=True))
 
     def probe(self, pause: Pause) -> None:
-        """Let a worker ask a paused destination whether it knows us again."""
+        """Let a worker ask a destination that takes nothing whether it is there and knows us again."""
         pool = self._deliverers.get(pause.destination, self._packers)
         pool.submit(Job(("probe", pause.destination), partial(self._probe, pause), asks=True))
 
     def _probe(self, pause: Pause) -> None:
-        if probe_paused(self._plan, self._journal, pause, utc_now(), self._random.random()):
-            log.info("destination takes deliveries again", to=pause.destination)
+        name, now = pause.destination, utc_now()
+        if availability.probe(self._plan, self._journal, pause, now, self._random.random()):
+            self._said_away.pop(name, None)
+            took_nothing_for = show_duration(max((utc_now() - pause.since).total_seconds(), 0.0))
+            log.info("destination takes deliveries again", to=name, took_nothing_for=took_nothing_for)
+            return
+        current = self._journal.surroundings.pauses().get(name)
+        if current is None:
+            return
+        if current.kind is not pause.kind:
+            self._paused(current)
+        elif is_long(current, self._said_away.setdefault(name, now), now):
+            self._said_away[name] = now
+            away_for = show_duration(max((now - current.since).total_seconds(), 0.0))
+            log.warning(current.reason, hint=current.hint, away_for=away_for, asked_in_vain=current.failures)
 
     def _is_left_out(self, dataset_id: int) -> bool:
         only = self._only
@@ -220,7 +258,7 @@ class Crew:
                 self._plan,
                 self._journal,
                 record,
-                progress=self._progress(subject, f"archiving {printable(record.name)}", PACK_BUDGET_S),
+                progress=self._progress(subject, f"archiving {printable(record.name)}"),
                 clock=utc_now,
                 chance=self._random.random(),
                 workshop=self._workshop,
@@ -245,7 +283,7 @@ class Crew:
 
     def _follow(self, dataset_id: int, files: tuple[FileStat, ...]) -> Followed | None:
         subject = f"dataset {dataset_id}"
-        progress = self._progress(subject, "archiving while it grows", PACK_BUDGET_S)
+        progress = self._progress(subject, "archiving while it grows")
         try:
             return follow_dataset(
                 self._plan,
@@ -266,7 +304,7 @@ class Crew:
         current = self._journal.deliveries.get(before.id)
         if current is None or current.delivery != before:
             return  # something became true between the list and this worker
-        progress = self._progress(subject, f"sending to {before.destination}", DELIVER_BUDGET_S)
+        progress = self._progress(subject, f"sending to {before.destination}")
         unforeseen = partial(say_failed, f"deliverer to {before.destination}")
         tools = Tools(progress, utc_now, self._random.random(), unforeseen, self._paused)
         try:
@@ -282,22 +320,21 @@ class Crew:
         def moved(_done: int, _total: int) -> None:
             if self._stopping.is_set():
                 raise Interrupted
-            self._heartbeats.beat(subject, DELIVER_BUDGET_S)
+            self._heartbeats.moved()
 
         tools = Tools(moved, utc_now, self._random.random(), partial(say_failed, subject), self._paused)
-        self._heartbeats.beat(subject, DELIVER_BUDGET_S)
         try:
             noted = look(self._plan, self._journal, destination, tools)
         except Interrupted:
             noted = []
-        finally:
-            self._heartbeats.rest(subject)
         for one in noted:
             log.warning(
                 f"run {one.event}", dataset=one.dataset_id, to=destination.name, reason=one.sentence, hint=one.hint
             )
 
     def _say(self, before: Delivery, after: Delivery) -> None:
+        if after.state is DeliveryState.DELIVERED:
+            self.last_delivered = utc_now()
         facts = {
             "dataset": after.dataset_id,
             "to": after.destination,
@@ -313,10 +350,12 @@ class Crew:
             log.warning("delivery waits", **told)
 
     def _paused(self, pause: Pause) -> None:
-        log.error(pause.reason, hint=pause.hint)
+        self._said_away[pause.destination] = utc_now()
+        say = log.warning if pause.kind is PauseKind.AWAY else log.error
+        say(pause.reason, hint=pause.hint)
 
-    def _progress(self, subject: str, activity: str, budget_s: float) -> Callable[[int, int], None]:
-        """Return a callback that beats, records progress now and then, and stops the work when the daemon stops."""
+    def _progress(self, subject: str, activity: str) -> Callable[[int, int], None]:
+        """Return a callback that gives a sign of life, records progress now and then, and ends the work at a stop."""
         last_s, last_bytes = float("-inf"), -1
 
         def tell(done_bytes: int, total_bytes: int) -> None:
@@ -328,14 +367,11 @@ class Crew:
             if now_s - last_s < PROGRESS_EVERY_S and not all_done:
                 return
             last_s, last_bytes = now_s, done_bytes
-            self._heartbeats.beat(subject, budget_s)
+            self._heartbeats.moved()
             with suppress(JournalError):  # a picture of the transfer is no reason to end it
                 self._journal.surroundings.progress(Progress(subject, activity, done_bytes, total_bytes, utc_now()))
 
-        self._heartbeats.beat(subject, budget_s)
         return tell
 
     def _transfer_ended(self, subject: str) -> None:
-        # a worker that has ended is not silent, whatever the journal says
-        self._heartbeats.rest(subject)
         self._journal.surroundings.progress_ended(subject)

@@ -6,36 +6,48 @@ import gc
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
 from depositd import destinations
 from depositd.archive import sweep_orphans
 from depositd.config import Config
 from depositd.engine.idle import Rest
-from depositd.engine.outlook import outlook
+from depositd.engine.outlook import beside_datasets
 from depositd.engine.planning import Plan
 from depositd.engine.results import LONGEST_LOOK_S, want_delivered
 from depositd.engine.retention import remove_abandoned, remove_expired
-from depositd.errors import ConfigError, JournalError
+from depositd.errors import ConfigError, JournalError, JournalLost
 from depositd.journal import Journal, Recorded
-from depositd.model import DeliveryState
+from depositd.journal.document import document
+from depositd.portable import RELOAD_SIGNALS, STOP_SIGNALS
 from depositd.service.clock import utc_now
+from depositd.service.complaints import Complaints
 from depositd.service.crew import Crew
-from depositd.service.heartbeats import Heartbeats
+from depositd.service.heartbeats import LOOP_BUDGET_S, Heartbeats
+from depositd.service.journal_care import JournalCare
+from depositd.service.journal_guard import JournalGuard
 from depositd.service.lookout import Lookout
 from depositd.service.news import Teller
 from depositd.service.sources import SourceThread, start_sources
+from depositd.service.status_line import Away, Standing, StatusLine, status_line, stopping_line, sweeping_line
+from depositd.service.steady_clock import SteadyClock
+from depositd.service.watchdog import Watchdog
 from depositd.systemd import Supervisor, get_logger, register_secret, watchdog_interval_s
 from depositd.units import printable
 
 TICK_S = 0.5
 """How soon an operator's word is heard."""
 COLLECT_SELDOM = (50_000, 20, 50)
+YOUNG = 1
+"""The generation below that of all that lives long."""
 HOUSEKEEPING_S = 30.0
 STOP_WITHIN_S = 8.0
+SOURCES_END_WITHIN_S = 5.0
+START_EXTENDED_S = 30.0
+"""How much more time is asked for, every few seconds, while the first sweeps are under way."""
 
 log = get_logger("depositd")
 
@@ -67,11 +79,17 @@ class Daemon:
         self._wake = threading.Event()
         self._reload_asked = False
         self._signal: signal.Signals | None = None
-        self._last_status = ""
+        self._lost: JournalLost | None = None
+        self._status_line = StatusLine(lambda line: supervisor.notify(status=line))
+        self._watchdog = Watchdog(self.heartbeats, supervisor, interval_s=watchdog_interval_s())
         self._sources: list[SourceThread] = []
         self._plan = self._plan_of(config)
         self._teller = Teller(journal)
+        self._guard = JournalGuard(journal)
+        self._steady_clock = SteadyClock(utc_now, time.monotonic)
+        self._complaints = Complaints(log.error)
         self._lookout = Lookout(journal, str(config.spool.path))
+        self._care = JournalCare(journal, self._stop)
         if self._options.only is None:  # somebody who waits for one dataset is told by the command
             self._teller.follow(config)
         self._crew = Crew(
@@ -86,15 +104,25 @@ class Daemon:
     # --- life ---------------------------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Work until told to stop, or until idle; return the exit status (contract, "Commands")."""
+        """Work until told to stop, or until idle; return the exit status (contract, "Commands").
+
+        Raises JournalLost where the journal was damaged meanwhile: the next start puts a sound one in its place.
+        """
         # what is remembered of files is many small values that live long: to search them for cycles so often, as
         # Python does by itself, takes a fifth of a sweep
         gc.set_threshold(*COLLECT_SELDOM)
-        self._recover()
-        if self._options.only is None:
-            self._start_sources()
-        self._loop()
-        self._shut_down()
+        self._watchdog.start()
+        try:
+            with self.heartbeats.working("main loop", LOOP_BUDGET_S):
+                self._recover()
+                if self._options.only is None:
+                    self._start_sources()
+                self._loop()
+                self._shut_down()
+        finally:
+            self._watchdog.stop()
+        if self._lost is not None:
+            raise self._lost
         if self._options.until_idle and Rest(self.journal, self._options.only, self._crew.too_large).needs_operator:
             return 3
         return 0
@@ -122,10 +150,10 @@ class Daemon:
         def on_hangup(_number: int, _frame: FrameType | None) -> None:
             self._reload_asked = True
 
-        signal.signal(signal.SIGTERM, on_stop)
-        signal.signal(signal.SIGINT, on_stop)
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, on_hangup)
+        for number in STOP_SIGNALS:
+            signal.signal(number, on_stop)
+        for number in RELOAD_SIGNALS:
+            signal.signal(number, on_hangup)
 
     def _is_told_to_stop(self) -> bool:
         if self._signal is not None and not self._stop.is_set():
@@ -135,19 +163,28 @@ class Daemon:
 
     @property
     def healthy(self) -> list[str]:
-        """Return a sentence for each worker that does not move; empty while all is well."""
-        return self.heartbeats.silent()
+        """Return what is wrong with the journal's disk, and a sentence for each worker that does not move.
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``status --json`` says; safe from other threads."""
-        ahead = outlook(self._plan.config, self.journal, utc_now())
-        return {**self.journal.view.status(), **ahead.json()}
+        Empty while all is well.
+        """
+        problem = self._guard.problem
+        return [*([problem.what] if problem else []), *(str(one) for one in self.heartbeats.silent())]
+
+    def status(self) -> Iterator[str]:
+        """Give what ``status --json`` says, as pieces of its text; safe from other threads.
+
+        It is read through a connection of its own: whoever takes his time over it keeps no worker from the journal.
+        """
+        with closing(Journal(self.journal.database.path, read_only=True)) as journal:
+            yield from document(journal.view.pages(), beside_datasets(self._plan.config, journal, utc_now()))
 
     # --- wiring -------------------------------------------------------------------------------------------------
 
     def _plan_of(self, config: Config) -> Plan:
         reached = {
-            name: destinations.build(name, settings, now=utc_now, on_secret=register_secret)
+            name: destinations.build(
+                name, settings, now=utc_now, on_secret=register_secret, on_wait=self.heartbeats.waits
+            )
             for name, settings in config.destinations.items()
         }
         return Plan(config, reached)
@@ -159,7 +196,7 @@ class Daemon:
             log.warning("a send was cut off; the destination is asked first", dataset=delivery.dataset_id)
         for name in self.journal.surroundings.pauses():
             # credentials may have been mended meanwhile; if not, it is said once more
-            self.journal.surroundings.resume(name)
+            self.journal.surroundings.ask_at_once(name, now)
         if self._options.only is None:
             want_delivered(self._plan, self.journal, now)
         spool = str(self._plan.config.spool.path)
@@ -171,47 +208,80 @@ class Daemon:
         self._sources = start_sources(self._plan, self.journal, self.heartbeats, self._recorded, self._crew.closed)
 
     def _loop(self) -> None:
-        ready = False
-        ping_s = watchdog_interval_s()
-        next_ping_s = next_housekeeping_s = 0.0
+        ready, is_news = False, True
+        next_housekeeping_s = 0.0
         while not self._is_told_to_stop():
             self._wake.clear()
+            self.heartbeats.moved()
             now_s = time.monotonic()
-            if not ready and all(source.watcher.swept_once for source in self._sources):
-                ready = True
-                log.info("ready", sources=len(self._sources), destinations=len(self._plan.destinations))
-                self._supervisor.notify(ready=True)
-            elif not ready:
-                self._supervisor.notify(extend_timeout_s=30.0)
+            ready = ready or self._is_ready(now_s)
             if self._reload_asked:
                 self._reload_asked = False
                 self._reload()
+            is_news = self._guard.look() or is_news
             self._try(lambda: self._crew.dispatch(utc_now()))
             self._try(self._teller.tell)
             if now_s >= next_housekeeping_s:
                 next_housekeeping_s = now_s + HOUSEKEEPING_S
+                is_news = True
                 self._try(self._keep_house)
-            if ping_s is not None and now_s >= next_ping_s:
-                next_ping_s = now_s + ping_s
-                self._ping()
+            if ready and is_news and self._status_line.is_due(now_s):
+                is_news = False
+                self._try(self._tell_status)
             if ready and self._options.until_idle and self._is_idle():
                 return
-            self._wake.wait(TICK_S)
+            is_news = self._wake.wait(TICK_S) or is_news or bool(self.healthy)
+
+    def _is_ready(self, now_s: float) -> bool:
+        """Say so to the supervisor once every source was swept that is there; until then ask for more time."""
+        swept = [source for source in self._sources if source.watcher.swept_once]
+        sweeping = {
+            source.watcher.root: source.watcher.files_swept for source in self._sources if source.holds_up_start(now_s)
+        }
+        if sweeping:
+            if self._status_line.is_due(now_s):
+                self._supervisor.notify(extend_timeout_s=START_EXTENDED_S)
+                self._status_line.tell(sweeping_line(sweeping), now_s)
+            return False
+        log.info("ready", sources=len(swept), destinations=len(self._plan.destinations))
+        for source in self._sources:
+            if source not in swept:
+                log.warning(
+                    "a source does not answer; it is swept when it does, and all others are looked after meanwhile",
+                    source=printable(source.watcher.root),
+                )
+        self._supervisor.notify(ready=True)
+        self._try(self._tell_status)
+        return True
 
     def _try(self, work: Callable[[], None]) -> None:
         try:
             work()
         except JournalError as error:
-            log.error("the journal cannot be used", reason=str(error), hint=error.hint)
+            self._complaints.make("the journal cannot be used", reason=str(error), hint=error.hint)
+            if isinstance(error, JournalLost) and self._lost is None:
+                self._end_if_damaged()
         except OSError as error:  # a spool that cannot be read must not end the daemon: uploads may go on
-            log.error("a directory cannot be looked after", reason=printable(str(error)))
+            self._complaints.make("a directory cannot be looked after", reason=printable(str(error)))
+
+    def _end_if_damaged(self) -> None:
+        """End where a look at the whole journal says so as well: nothing may be decided on it any more."""
+        try:
+            self.journal.database.require_sound()
+        except JournalLost as lost:
+            self._lost = lost
+            self.stop()
+        except JournalError as error:
+            self._complaints.make("the journal cannot be checked", reason=str(error), hint=error.hint)
 
     def _shut_down(self) -> None:
         self._stop.set()
-        self._supervisor.notify(stopping=True, status="stopping", extend_timeout_s=STOP_WITHIN_S + 2)
+        status = stopping_line(self._crew.sending, self._crew.archiving, STOP_WITHIN_S)
+        self._supervisor.notify(stopping=True, status=status, extend_timeout_s=STOP_WITHIN_S + 2)
         for source in self._sources:
             source.stop()
         deadline_s = time.monotonic() + STOP_WITHIN_S
+        self.heartbeats.waits(STOP_WITHIN_S)
         self._crew.stop(deadline_s)
         # what was sent and not answered when the time was over is unconfirmed from now on, not from the next start on
         self._try(self._say_unconfirmed)
@@ -242,14 +312,21 @@ class Daemon:
         else:
             for source in self._sources:
                 source.stop()
+            # together: some may stand before a file server that is gone, and are left behind
+            deadline_s = time.monotonic() + SOURCES_END_WITHIN_S
             for source in self._sources:
-                source.join(5.0)
-            self._plan = plan
+                source.join(max(deadline_s - time.monotonic(), 0.0))
+            before, self._plan = self._plan, plan
             self._crew.adopt(plan)
+            for destination in before.destinations.values():
+                destination.close()  # what is under way there goes on, and its connection ends with it
             for name in self.journal.surroundings.pauses():
-                self.journal.surroundings.resume(name)
+                self.journal.surroundings.ask_at_once(name, utc_now())
             want_delivered(plan, self.journal, utc_now())
             self._start_sources()
+            # watchers and connection pools are old and stand in cycles: by themselves they would be found in days
+            del before
+            gc.collect()
             log.info("config reloaded", rules=len(config.rules), destinations=len(config.destinations))
         self._supervisor.notify(ready=True)
 
@@ -282,27 +359,37 @@ class Daemon:
             self._crew.dispatch_strays(now)
         if self._options.only is None:
             remove_abandoned(self._plan, self.journal)
-        for path in remove_expired(self._plan, self.journal, now):
+        for path in remove_expired(self._plan, self.journal, self._steady_clock.now()):
             log.info("archive removed from the spool: its time is over", path=printable(path))
         if self._options.only is None:
             self._teller.pass_on(self._lookout.look(config, now))
-        status = self._status_sentence()
-        if status != self._last_status:
-            self._last_status = status
-            self._supervisor.notify(status=status)
+            self._care.look(config)
+        # what broke off can hold its socket in a cycle of its error's frames; what is young costs little to search
+        gc.collect(YOUNG)
 
-    def _ping(self) -> None:
-        silent = self.heartbeats.silent()
-        if silent:
-            log.error("a worker does not move; the watchdog is not fed", workers=silent)
-        else:
-            self._supervisor.notify(watchdog=True)
+    def _tell_status(self) -> None:
+        self._status_line.tell(self._status_sentence(), time.monotonic())
 
     def _status_sentence(self) -> str:
-        counts = self.journal.deliveries.counts()
-        parts = [f"{counts[state]:,} {state}" for state in DeliveryState if counts.get(state)]
-        growing = self.journal.datasets.growing()
-        return ", ".join([f"{growing:,} growing", *parts]) or "nothing to do"
+        delivered = self._crew.last_delivered
+        standing = Standing(
+            growing=self.journal.datasets.growing(),
+            counts=self.journal.deliveries.counts(),
+            archiving=self._crew.archiving,
+            sending=self._crew.sending,
+            away=[
+                Away(pause.destination, pause.kind, pause.since.astimezone())
+                for pause in self.journal.surroundings.pauses().values()
+            ],
+            missing=[
+                printable(source.watcher.root)
+                for source in self._sources
+                if source.watcher.swept_once and not source.watcher.is_available
+            ],
+            silent=self.healthy,
+            last_delivered=None if delivered is None else delivered.astimezone(),
+        )
+        return status_line(standing, utc_now().astimezone())
 
     def _is_idle(self) -> bool:
         if self._crew.busy or any(source.watcher.in_doubt for source in self._sources):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from depositd.errors import LockedError
+from depositd.errors import DepositdError, LockedError
+from depositd.portable import is_running
+from depositd.units import printable
 
 ASKING_S = 0.5
 
 
 class StateLock:
-    """The lock on a state directory; raises LockedError, which names the process that holds it."""
+    """The lock on a state directory; raises LockedError, which names the process that holds it.
+
+    Raises DepositdError where the directory cannot be written.
+    """
 
     def __init__(self, state_dir: Path) -> None:
         self._pid_file = state_dir / "depositd.pid"
@@ -27,11 +33,18 @@ class StateLock:
                 f"another depositd is running on {state_dir} (pid {pid or 'unknown'})",
                 hint="stop it first, or give this one a state_dir of its own",
             ) from None
-        self._pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
+        except OSError as error:
+            raise DepositdError(
+                f"the state directory {printable(str(state_dir))} cannot be written: {error.strerror}",
+                hint="check that it is not mounted read-only, and give it to the user who runs depositd",
+            ) from error
+        with suppress(OSError):  # on a full disk, say; who holds the lock is one word less in a sentence
+            self._pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
 
     def release(self) -> None:
         """Let another daemon have it."""
-        self._pid_file.unlink(missing_ok=True)
+        with suppress(OSError):  # the disk may have become read-only
+            self._pid_file.unlink(missing_ok=True)
         self._lock.release()
 
 
@@ -46,7 +59,7 @@ def running_pid(state_dir: Path) -> int | None:
         return _read_pid(state_dir / "depositd.pid") or 0
     except OSError:  # not ours to open: its pid file says who, and the system whether that one still lives
         pid = _read_pid(state_dir / "depositd.pid")
-        return pid if pid is not None and Path(f"/proc/{pid}").exists() else None
+        return pid if pid is not None and is_running(pid) else None
     lock.release()
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,9 +41,9 @@ class Gauge:
             return
         self._read_s = now_s
         with suppress(OSError):
-            found = os.statvfs(self._directory)
+            free_bytes = shutil.disk_usage(self._directory).free
             device = os.stat(self._directory).st_dev
-            self._journal.rates.sample(self._directory, found.f_bavail * found.f_frsize, utc_now(), device=device)
+            self._journal.rates.sample(self._directory, free_bytes, utc_now(), device=device)
 
 
 class Lookout:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 
 from depositd.config import Config, NewsKind, NotifyTarget
-from depositd.journal import Happening, Journal
+from depositd.journal import Happening, Journal, Pause, PauseKind
 from depositd.model import HoldKind
 from depositd.notify import Message, Notice, Notifier, Target, require_installed, secrets_in, send
+from depositd.service.clock import utc_now
 from depositd.systemd import get_logger, redact, register_secret
 from depositd.units import printable
 
@@ -18,6 +20,8 @@ log = get_logger("depositd")
 
 MOST = 1000
 """Lines of history that are read at once."""
+IN_VAIN = 4
+"""So often a destination that is away was asked before somebody is told: for some 2 min, with the usual backoff."""
 _ROUTINE = frozenset({HoldKind.APPROVAL, HoldKind.METADATA})
 """Holds that wait for an operator as a matter of course."""
 _RUNS = frozenset({"flagged", "rejected", "noticed", "not marked"})
@@ -26,8 +30,10 @@ _RUNS = frozenset({"flagged", "rejected", "noticed", "not marked"})
 class News:
     """Reads what is new in a journal since it was asked last."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, clock: Callable[[], datetime] = utc_now) -> None:
         self._journal = journal
+        self._clock = clock
+        self._troubles: frozenset[str] = frozenset()
         self._last = journal.view.last_happening()
         self._paused: frozenset[str] = frozenset()
         self._away: frozenset[str] = frozenset()
@@ -38,17 +44,29 @@ class News:
         if happenings:
             self._last = happenings[-1].number
         told = [notice for one in happenings if (notice := notice_of(one)) is not None]
-        return told + self._of_destinations() + self._of_sources()
+        return told + self._of_destinations() + self._of_sources() + self._of_journal()
 
     def _of_destinations(self) -> list[Notice]:
-        pauses = self._journal.surroundings.pauses()
+        pauses = {name: one for name, one in self._journal.surroundings.pauses().items() if _is_news(one)}
         before, self._paused = self._paused, frozenset(pauses)
         return [Notice("paused", "", one.reason, one.hint) for name, one in pauses.items() if name not in before]
+
+    def _of_journal(self) -> list[Notice]:
+        troubles = {one.name: one for one in self._journal.notes.troubles(self._clock())}
+        before, self._troubles = self._troubles, frozenset(troubles)
+        return [
+            Notice("needs_you", "", one.text, one.hint or "") for name, one in troubles.items() if name not in before
+        ]
 
     def _of_sources(self) -> list[Notice]:
         away = {one.root: one for one in self._journal.surroundings.sources() if one.state == "unavailable"}
         before, self._away = self._away, frozenset(away)
         return [Notice("source", "", one.problem or "", "") for root, one in away.items() if root not in before]
+
+
+def _is_news(pause: Pause) -> bool:
+    """Say whether a destination that takes nothing is worth a message: none for a server that was only restarted."""
+    return pause.kind is PauseKind.PAUSED or pause.failures >= IN_VAIN
 
 
 def notice_of(one: Happening) -> Notice | None:

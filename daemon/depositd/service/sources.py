@@ -14,15 +14,17 @@ from depositd.errors import JournalError
 from depositd.journal import Journal, Recorded
 from depositd.model import FileStat
 from depositd.service.clock import utc_now
-from depositd.service.heartbeats import Heartbeats
+from depositd.service.complaints import Complaints
+from depositd.service.heartbeats import WATCH_BUDGET_S, Heartbeats
 from depositd.service.lookout import Gauge
 from depositd.service.workers import say_failed
 from depositd.systemd import get_logger
 from depositd.units import printable
 from depositd.watch.events import ChangedDirectories
 
-WATCH_BUDGET_S = 600.0
 AFTER_TROUBLE_S = 5.0
+START_PATIENCE_S = 60.0
+"""A source that gives no sign of life for so long holds the start of the others up no more: its server may be gone."""
 
 log = get_logger("depositd")
 
@@ -64,12 +66,18 @@ class _Pulse:
         self.name = name
         self.wake = threading.Event()
         self.stop_asked = threading.Event()
+        self.moved_s = time.monotonic()
         self._heartbeats = heartbeats
 
     def moved(self) -> None:
         """Give a sign of life; raises Interrupted where the watcher is to stop: a gentle sweep can take very long."""
         if self.stop_asked.is_set():
             raise Interrupted
+        self.moved_s = time.monotonic()
+        self._heartbeats.beat(self.name, WATCH_BUDGET_S)
+
+    def begins(self) -> None:
+        """Expect a sign of life from now on: the first thing that a turn asks may be a file server that is gone."""
         self._heartbeats.beat(self.name, WATCH_BUDGET_S)
 
     def waits(self, wait_s: float) -> None:
@@ -91,6 +99,7 @@ class SourceThread:
         self.watcher = watcher
         self._pulse = pulse
         self._gauge = gauge
+        self._complaints = Complaints(log.error)
         self._thread = threading.Thread(target=self._run, name=pulse.name, daemon=True)
         self._thread.start()
 
@@ -100,9 +109,14 @@ class SourceThread:
                 log.warning("idle I/O priority is not possible here; the read rate is kept all the same")
             while not self._pulse.stop_asked.is_set():
                 self._pulse.wake.clear()
+                self._pulse.begins()
                 self._pulse.waits(self._turn())
         self.watcher.close()
         self._pulse.rests()
+
+    def holds_up_start(self, now_s: float) -> bool:
+        """Say whether the first sweep is under way, and moves."""
+        return not self.watcher.swept_once and now_s - self._pulse.moved_s < START_PATIENCE_S
 
     def _turn(self) -> float:
         """Let the watcher do what is due; return the seconds until its next turn."""
@@ -113,7 +127,7 @@ class SourceThread:
         except Interrupted:
             return 0.0
         except JournalError as error:
-            log.error("the journal cannot be written", reason=str(error), hint=error.hint)
+            self._complaints.make("the journal cannot be written", reason=str(error), hint=error.hint)
         except Exception as error:  # noqa: BLE001 - one source's trouble must not end the others' watch
             say_failed(self._pulse.name, error)
         else:

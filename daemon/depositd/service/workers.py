@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 
 from depositd.engine.scheduling import Job
 from depositd.errors import DepositdError
@@ -28,7 +29,8 @@ def say_failed(worker: str, error: BaseException) -> None:
 class Pool:
     """A fixed number of daemon threads; each job has a key and runs at most once at a time.
 
-    ``failed`` hears of work that raised, ``ended`` that a job is no longer under way, however it went.
+    ``failed`` hears of work that raised, ``ended`` that a job is no longer under way, however it went.  ``at_work``
+    gives the context in which a job is done: that of a worker who is watched.
 
     Daemon threads, because a stop must not wait for a server that does not answer: what is under way is in the
     journal, and the next start asks.
@@ -40,11 +42,13 @@ class Pool:
         workers: int,
         failed: Callable[[str, BaseException], None],
         ended: Callable[[], None] = lambda: None,
+        at_work: Callable[[Job], AbstractContextManager[None]] = lambda _job: nullcontext(),
     ) -> None:
         self.workers = workers
         self._name = name
         self._failed = failed
         self._ended = ended
+        self._at_work = at_work
         self._stopping = threading.Event()
         self._left_alone = threading.Event()
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -105,7 +109,8 @@ class Pool:
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
             try:
-                job.work()
+                with self._at_work(job):
+                    job.work()
             except Exception as error:  # noqa: BLE001 - a worker outlives whatever its work does
                 if not self._left_alone.is_set():  # else it was not waited for, and the journal is closed by now
                     self._failed(self._name, error)

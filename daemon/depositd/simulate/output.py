@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from io import FileIO
 from pathlib import Path
 
+from depositd import portable
 from depositd.simulate.plan import Fault
 from depositd.units import printable
 
@@ -55,7 +56,7 @@ class Output:
         again = name in self._made
         path = self.place(name)
         flags = os.O_TRUNC if again else os.O_CREAT | os.O_EXCL
-        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o644)
+        descriptor = portable.open_to_write(path, os.O_WRONLY | flags, 0o644)
         with FileIO(descriptor, "wb") as file:
             if self._preallocates:
                 file.truncate(size_bytes)
@@ -83,7 +84,7 @@ class Output:
             os.utime(path, (self._mtime_s, self._mtime_s))
         if path != final:
             _refuse_existing(final)
-            path.rename(final)
+            portable.replace(path, final)
 
     def frame_done(self) -> None:
         """Count a frame that is on the disk."""
@@ -98,7 +99,7 @@ class Output:
         """Put the dataset's directory into place."""
         if self._tree is not None and self._renames_tree:
             _refuse_existing(self._tree)
-            self.root.rename(self._tree)
+            portable.replace(self.root, self._tree)
             self.root = self._tree
 
 

@@ -8,7 +8,9 @@ logging never ends the daemon.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import faulthandler
 import json
 import logging
 import os
@@ -72,7 +74,7 @@ def configure_logging(
 
 
 def capture_strays() -> None:
-    """Bring uncaught exceptions of all threads and Python's warnings into the log, so that they are redacted too.
+    """Bring uncaught exceptions of all threads and Python's warnings into the log, redacted, and what a signal ended.
 
     For a process of our own only: the hooks are the interpreter's.
     """
@@ -96,6 +98,9 @@ def capture_strays() -> None:
     sys.excepthook = uncaught
     threading.excepthook = uncaught_in_thread
     logging.captureWarnings(capture=True)
+    # where each thread stood when systemd's watchdog ended us (SIGABRT), or a library crashed: places, no values
+    with contextlib.suppress(OSError, ValueError):  # a stream that is no file
+        faulthandler.enable()
 
 
 def choose_mode(mode: LogMode, *, to_journal: bool, is_terminal: bool, environ: Mapping[str, str]) -> LogMode:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import importlib
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from depositd.portable import local_datagrams
 from depositd.systemd.logs import get_logger
 from depositd.systemd.redaction import redact
 from depositd.units import printable
@@ -136,7 +136,7 @@ def own_sender(address: str) -> Send:
     name = "\0" + address[1:] if address.startswith("@") else address
 
     def send(message: str) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        with local_datagrams() as channel:
             channel.settimeout(SEND_TIMEOUT_S)
             channel.sendto(message.encode(), name)
 

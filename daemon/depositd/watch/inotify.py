@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from depositd.portable import kernel_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,8 @@ def watches_held(descriptor: int) -> int | None:
 
     It costs the kernel about 6 µs a watch (measured on Linux 6.18).
     """
-    try:
-        text = Path(f"/proc/self/fdinfo/{descriptor}").read_bytes()
-    except OSError:
-        return None
-    return text.count(b"\ninotify wd:")
+    text = kernel_text(f"self/fdinfo/{descriptor}")
+    return None if text is None else text.count("\ninotify wd:")
 
 
 _LIMITS = ("fs.inotify.max_user_watches", "user.max_inotify_watches")
@@ -51,7 +49,8 @@ _INSTANCES = ("fs.inotify.max_user_instances", "user.max_inotify_instances")
 
 
 def _kernel_number(name: str) -> int | None:
+    text = kernel_text(f"sys/{name.replace('.', '/')}")
     try:
-        return int(Path("/proc/sys", *name.split(".")).read_text(encoding="ascii"))
-    except (OSError, ValueError):
+        return None if text is None else int(text)
+    except ValueError:
         return None

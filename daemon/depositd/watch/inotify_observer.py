@@ -47,6 +47,15 @@ class InotifyObserver(BaseObserver):
         self.reader.start()
         super().__init__(InotifyEmitter, inotify_fd=self.reader)
 
+    @property
+    def lost(self) -> int:
+        """How many times something was not heard so far."""
+        return self.reader.lost
+
+    def watches(self) -> int | None:
+        """Return how many watches the kernel holds for it, None where that cannot be told."""
+        return self.reader.watches()
+
     def is_whole(self) -> bool:
         """Say whether the dispatcher, the reader and every emitter live."""
         return all(thread.is_alive() for thread in (self, self.reader, *self.emitters))

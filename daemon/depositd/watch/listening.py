@@ -30,7 +30,8 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 
-from depositd.watch.inotify_observer import InotifyObserver
+from depositd.portable import slashed
+from depositd.watch.observers import Observer, observer_of_this_system
 
 CLOSE_WITHIN_S = 5.0
 """An observer that does not end within this time is left behind: its threads are daemons."""
@@ -92,7 +93,7 @@ class _Handler(FileSystemEventHandler):
         try:
             for path in (event.src_path, event.dest_path):
                 if path:
-                    text = os.fsdecode(path)
+                    text = slashed(os.fsdecode(path))
                     self._add(os.path.dirname(text))
                     if event.is_directory:
                         self._add(text)
@@ -115,7 +116,13 @@ class Listener:
     The sentinel lies in a new directory below ``private``, or where temporary files lie.
     """
 
-    def __init__(self, root: str, add: Callable[[str], None], private: str | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        add: Callable[[str], None],
+        private: str | None = None,
+        observer: Callable[[], Observer] = observer_of_this_system,
+    ) -> None:
         self._handler = _Handler(add)
         self._echoes = _Echoes()
         self._asked = 0
@@ -125,7 +132,7 @@ class Listener:
         try:
             os.mkdir(self._sentinel)
             os.mkdir(self._spare)
-            self._observer = InotifyObserver()
+            self._observer = observer()
         except BaseException:
             shutil.rmtree(self._private, ignore_errors=True)
             raise
@@ -146,7 +153,7 @@ class Listener:
     @property
     def lost(self) -> int:
         """How many times something was not heard or could not be noted so far."""
-        return self._observer.reader.lost + self._handler.lost
+        return self._observer.lost + self._handler.lost
 
     def is_alive(self) -> bool:
         """Say whether the reader, the emitters and the dispatcher live."""
@@ -165,7 +172,7 @@ class Listener:
 
     def watches(self) -> int | None:
         """Return how many watches it holds below the root, the root included; None where that cannot be told."""
-        held = self._observer.reader.watches()
+        held = self._observer.watches()
         return None if held is None else held - 1  # the sentinel's
 
     def has_room(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
+
+from depositd.portable import kernel_text
 
 WITHOUT_EVENTS = frozenset(
     {
@@ -142,9 +143,8 @@ def file_system_of(path: str, mount_table: str | None = None) -> str | None:
     ``mount_table`` is the text of ``/proc/self/mounts``; without it that file is read.
     """
     if mount_table is None:
-        try:
-            mount_table = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
+        mount_table = kernel_text("self/mounts")
+        if mount_table is None:
             return None
     best, found = -1, None
     real = os.path.realpath(path)
@@ -167,9 +167,8 @@ def file_systems_below(path: str, mount_info: str | None = None) -> dict[str, st
     ``/proc/self/mountinfo``; without it that file is read.
     """
     if mount_info is None:
-        try:
-            mount_info = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
+        mount_info = kernel_text("self/mountinfo")
+        if mount_info is None:
             return {}
     below = os.path.realpath(path).rstrip("/") + "/"
     found: dict[str, str] = {}

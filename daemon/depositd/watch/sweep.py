@@ -7,12 +7,15 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import itemgetter
-from typing import Protocol
+from typing import TypeVar
 
+from depositd import portable
 from depositd.model import FileKind, FileStat, Listing
+from depositd.portable import Entry
 
 _KINDS = {
     stat.S_IFREG: FileKind.REGULAR,
@@ -22,40 +25,15 @@ _KINDS = {
 }
 
 
+Item = TypeVar("Item")
+
+TELLING_EVERY = 10_000
+"""Entries of one directory after which the walk is seen to move."""
+
 _PATH = itemgetter(0)
 _FORMAT_MASK = 0o170000
-_HAS_BLOCKS = hasattr(os.stat_result, "st_blocks")
-
-
-class Entry(Protocol):
-    """What the walk needs of a directory entry; ``os.DirEntry`` is one."""
-
-    @property
-    def name(self) -> str:
-        """The entry's name."""
-
-    def is_dir(self, *, follow_symlinks: bool = ...) -> bool:
-        """Say whether it is a directory."""
-
-    def stat(self, *, follow_symlinks: bool = ...) -> os.stat_result:
-        """Return its stat."""
-
 
 ScanDirectory = Callable[[str], AbstractContextManager[Iterator[Entry]]]
-
-
-@contextmanager
-def scan_opened(path: str) -> Iterator[Iterator[os.DirEntry[str]]]:
-    """Open a directory, which must not be a link, and yield its entries.
-
-    By its descriptor, the kernel needs not go down the whole path again for the stat of each entry.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        with os.scandir(descriptor) as entries:
-            yield entries
-    finally:
-        os.close(descriptor)
 
 
 Signature = tuple[int, int, int, int]
@@ -89,7 +67,8 @@ class Walk:
 
     ``claims`` says of a relative directory that it is a dataset by itself, ``prunes`` that nothing below
     it can matter.  ``failed`` hears of every directory that cannot be read (relative path, error);
-    the walk goes on.  ``moved`` is called once a directory, so that a watchdog sees the walk move.
+    the walk goes on.  ``moved`` is called once a directory, and now and then in a large one, so that a watchdog
+    sees the walk move.
     """
 
     root: str
@@ -97,7 +76,7 @@ class Walk:
     prunes: Callable[[str], bool]
     failed: Callable[[str, OSError], None]
     moved: Callable[[], None] = lambda: None
-    scan_directory: ScanDirectory = scan_opened
+    scan_directory: ScanDirectory = portable.scan_directory
     sign_directory: Callable[[str], Signature] = signature_of
 
     def sweep(self, start: str = "") -> Iterator[Listing]:
@@ -185,14 +164,22 @@ class Walk:
             if known:
                 self._read_again(entries, prefix, found, known, again)
             else:
-                self._read(entries, prefix, found)
+                self._read(self._telling(entries), prefix, found)
         return found
+
+    def _telling(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield all items and let the walk be seen moving: of a million, each may ask a slow file server."""
+        rest = iter(items)
+        while some := list(islice(rest, TELLING_EVERY)):
+            yield from some
+            if len(some) == TELLING_EVERY:
+                self.moved()
 
     @staticmethod
     def _read(entries: Iterable[Entry], prefix: str, found: _Found) -> None:
         """Take in every entry; a sweep goes through here a million times, so nothing is looked up twice."""
         add_file, add_directory = found.files.append, found.directories.append
-        make, kinds, device = tuple.__new__, _KINDS, FileKind.DEVICE
+        make, kinds, device, blocks = tuple.__new__, _KINDS, FileKind.DEVICE, portable.blocks_of
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 add_directory(prefix + entry.name)
@@ -210,14 +197,14 @@ class Walk:
                         status.st_mtime_ns,
                         status.st_ctime_ns,
                         status.st_ino,
-                        status.st_blocks * 512 if _HAS_BLOCKS else 0,
+                        blocks(status) * 512,
                         kinds.get(status.st_mode & _FORMAT_MASK, device),
                     ),
                 )
             )
 
-    @staticmethod
     def _read_again(
+        self,
         entries: Iterable[Entry],
         prefix: str,
         found: _Found,
@@ -225,11 +212,11 @@ class Walk:
         again: AbstractSet[str] | None,
     ) -> None:
         """Take in what differs from the last look; of the files known then, only those in ``again`` are asked."""
-        there = {entry.name: entry for entry in entries}
+        there = {entry.name: entry for entry in self._telling(entries)}
         # sets tell the few that are new from the hundred thousand that are not
         asked = there.keys() if again is None else (there.keys() - known.keys()) | (there.keys() & again)
         gone = known.keys() - there.keys()
-        for name in asked:
+        for name in self._telling(asked):
             entry, before = there[name], known.get(name)
             if entry.is_dir(follow_symlinks=False):
                 found.directories.append(prefix + name)
@@ -269,7 +256,7 @@ def file_stat(path: str, status: os.stat_result) -> FileStat:
     """Return what depositd keeps of an ``lstat``."""
     mode = status.st_mode & _FORMAT_MASK
     kind = _KINDS.get(mode, FileKind.DEVICE)
-    allocated_bytes = status.st_blocks * 512 if _HAS_BLOCKS else 0
+    allocated_bytes = portable.allocated_bytes(status)
     return _make((path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, allocated_bytes, kind))
 
 

@@ -7,40 +7,25 @@ answer "no" or "unknown" proves nothing, an answer "yes" does.
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
-import sys
 
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+from depositd import portable
 
 
 def prepare() -> None:
-    """Make asking safe; call it once in the main thread.
-
-    Whoever opens the file in the instant in which we hold the lease makes the kernel send SIGIO, which ends a process
-    that does not ignore it.
-    """
-    if sys.platform == "linux":
-        signal.signal(signal.SIGIO, signal.SIG_IGN)
+    """Make asking safe; call it once in the main thread."""
+    portable.prepare_to_ask_for_writers()
 
 
 def open_for_writing(path: str) -> bool | None:
     """Say whether a writer on this machine has a file open, None where that cannot be asked."""
-    if sys.platform != "linux" or signal.getsignal(signal.SIGIO) is not signal.SIG_IGN:
+    if not portable.can_ask_for_writers():
         return None
-    import fcntl
-
     try:
-        descriptor = os.open(path, _FLAGS)
+        descriptor = portable.open_to_read(path)
     except OSError:
         return None
     try:
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        return True if error.errno == errno.EAGAIN else None
-    else:
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        return False
+        return portable.has_writer(descriptor)
     finally:
         os.close(descriptor)

@@ -7,14 +7,15 @@ site whose name was made to point here (DNS rebinding) still sends its own name.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from itertools import chain
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,20 +31,24 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def create_app(
-    status: Callable[[], dict[str, Any]], silent: Callable[[], list[str]], hosts: Collection[str] = ()
+    status: Callable[[], Iterable[str]], problems: Callable[[], list[str]], hosts: Collection[str] = ()
 ) -> Starlette:
     """Return the application; ``hosts`` are allowed besides the loopback names, without ports.
 
-    ``status`` returns the document of ``status --json``, ``silent`` a sentence for each worker that does not move.
+    ``status`` gives the document of ``status --json`` in pieces, ``problems`` returns a sentence for each worker that
+    does not move, and for a journal that cannot be written.
     Both are called in threads of their own, at the same time as each other and as themselves.
     """
 
     def healthz(_: Request) -> Response:
-        sentences = silent()
-        return _answer(503, {"ok": False, "silent": sentences}) if sentences else _answer(200, {"ok": True})
+        sentences = problems()
+        return _answer(503, {"ok": False, "problems": sentences}) if sentences else _answer(200, {"ok": True})
 
     def api_status(_: Request) -> Response:
-        return _answer(200, status())
+        pieces = iter(status())
+        # what fails as a rule does so before the first piece, and can still be answered
+        first = next(pieces, "")
+        return StreamingResponse(chain((first,), pieces), media_type="application/json", headers=_HEADERS)
 
     app = Starlette(
         routes=[Route("/healthz", healthz), Route("/api/status", api_status)],

@@ -7,8 +7,7 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import uvicorn
 
@@ -74,7 +73,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 def serve_in_background(
-    host: str, port: int, status: Callable[[], dict[str, Any]], silent: Callable[[], list[str]]
+    host: str, port: int, status: Callable[[], Iterable[str]], silent: Callable[[], list[str]]
 ) -> Server:
     """Serve :func:`create_app` on an address; port 0 takes any that is free.
 

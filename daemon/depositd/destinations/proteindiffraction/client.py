@@ -36,7 +36,7 @@ from depositd.destinations.body import Body, FilePart, Progress
 from depositd.destinations.classify import A_QUESTION, Meanings
 from depositd.destinations.credentials import Credentials, Given, header_safe, login_of, required_login, token_of
 from depositd.destinations.fields import list_of
-from depositd.destinations.http import Answer, Session, utc_now
+from depositd.destinations.http import Answer, OnWait, Session, in_turn, utc_now, wait_unheard
 from depositd.destinations.proteindiffraction.records import (
     Account,
     Submission,
@@ -91,6 +91,7 @@ class Client:
         adapter: BaseAdapter | None = None,
         now: Callable[[], datetime] = utc_now,
         on_secret: Callable[[str], None] | None = None,
+        on_wait: OnWait = wait_unheard,
     ) -> None:
         self._session = Session(
             url,
@@ -101,6 +102,7 @@ class Client:
             adapter=adapter,
             now=now,
             on_secret=on_secret,
+            on_wait=on_wait,
         )
         self._credentials = credentials or Given(username, token, password)
         self._rate_limit = rate_limit
@@ -126,6 +128,11 @@ class Client:
         Raises AuthError where there are no credentials or they are refused, Unavailable.
         """
         return self._exchanged or self._configured_token() or self._renewed_token(stale=None)
+
+    @property
+    def on_wait(self) -> OnWait:
+        """Who hears how long a wait that begins now can take at most, in seconds."""
+        return self._session.on_wait
 
     def now(self) -> datetime:
         """Return the time by the clock that the client was given."""
@@ -331,7 +338,7 @@ class Client:
 
     def _renewed_token(self, stale: str | None) -> str:
         """Return a token that is not ``stale``; of several threads that found it refused, one asks."""
-        with self._lock:
+        with in_turn(self._lock, self.on_wait):
             if self._exchanged is None or self._exchanged == stale:
                 self.login()
             assert self._exchanged is not None

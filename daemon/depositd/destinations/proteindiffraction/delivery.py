@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from depositd.destinations.base import Measures, Outcome, Report
+from depositd.destinations.base import Measures, Outcome, Report, since
 from depositd.destinations.body import FilePart
 from depositd.destinations.http import SLOWEST_SERVER_BYTES_PER_S
 from depositd.destinations.proteindiffraction import metadata as words
@@ -33,7 +33,13 @@ from depositd.destinations.proteindiffraction.client import Client
 from depositd.destinations.proteindiffraction.equipment import Equipment, Ids
 from depositd.destinations.proteindiffraction.listing import Listing
 from depositd.destinations.proteindiffraction.outcomes import Found, Words, refused_metadata
-from depositd.destinations.proteindiffraction.records import UPLOADED, Submission, Upload, with_content
+from depositd.destinations.proteindiffraction.records import (
+    UPLOADED,
+    Submission,
+    Upload,
+    with_content,
+    with_name,
+)
 from depositd.errors import Conflict, NotFound, Rejected, RemoteError, Unavailable, Unconfirmed
 from depositd.model import Archive, Delivery, DeliveryState, Metadata, Packing, Problem
 from depositd.states import DeliveryEvent
@@ -70,7 +76,7 @@ class ProteinDiffraction:
         self._client = client
         self._submit_existing = existing == "submit"
         self._submit_anything = submit_anything
-        self._listing = Listing(client.submissions, client.now, poll_every_s)
+        self._listing = Listing(client.submissions, client.now, poll_every_s, client.on_wait)
         self._equipment = Equipment(client.equipment)
         self._confirm_within_s = 2 * poll_every_s if confirm_within_s is None else confirm_within_s
         # by the delivery's number: how often its upload was looked for in vain
@@ -182,6 +188,8 @@ class ProteinDiffraction:
         self._looks.pop(delivery.id, None)
         if delivery.remote_status == CONFLICT:
             return self._words(delivery).somebody_elses(archive)
+        if delivery.is_forgotten and (namesake := with_name(mine, archive.name)) is not None:
+            return self._words(delivery).namesake(namesake)
         return Outcome(
             DeliveryEvent.ABSENT,
             reason=f"none of our {show_count(len(mine), 'submission')} at {self._client.host} has the archive's MD5",
@@ -204,7 +212,9 @@ class ProteinDiffraction:
             until = f"looked for {show_count(longer * _LOOKS - looks + 1, 'more time')}"
         else:
             return None
-        return self._words(delivery).looked_for(count, max(waited_s, 0.0), until, again_s=self._look_every_s)
+        return self._words(delivery).looked_for(
+            count, max(waited_s, 0.0), until, again_s=self._look_every_s, since=since(delivery)
+        )
 
     @property
     def _look_every_s(self) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from depositd.destinations.http import OnWait, in_turn, wait_unheard
 from depositd.destinations.proteindiffraction.records import Submission
 from depositd.errors import Unavailable
 
@@ -41,14 +42,20 @@ class Listing:
     """The list of our submissions, shared by all deliveries to one server; safe to use from any thread.
 
     ``ask`` fetches the list, ``now`` is the time, ``poll_every_s`` how long one look holds.
+    ``on_wait`` hears from those who wait for the answer to another.
     """
 
     def __init__(
-        self, ask: Callable[[], Sequence[Submission]], now: Callable[[], datetime], poll_every_s: float
+        self,
+        ask: Callable[[], Sequence[Submission]],
+        now: Callable[[], datetime],
+        poll_every_s: float,
+        on_wait: OnWait = wait_unheard,
     ) -> None:
         self._ask = ask
         self._now = now
         self._poll_every_s = poll_every_s
+        self._on_wait = on_wait
         self._in_flight = threading.Lock()
         # each is replaced whole and never changed, so that readers need no lock
         self._good: _Look | None = None
@@ -73,7 +80,7 @@ class Listing:
 
         None says that the list does not show it, which proves nothing.
         """
-        with self._in_flight:
+        with in_turn(self._in_flight, self._on_wait):
             good = self._held(self._good)
             if good is None:
                 self._raise_shared()

@@ -138,12 +138,27 @@ class Words:
             ),
         )
 
-    def looked_for(self, count: int, waited_s: float, until: str, *, again_s: float) -> Outcome:
+    def namesake(self, found: Submission) -> Outcome:
+        """Return the hold of an archive that is there under its name with another content, after a journal was lost."""
+        number, token = self.dataset_id, printable(found.token, 60)
+        return Outcome(
+            DeliveryEvent.HOLD,
+            reason=(
+                f"{self.host} has {printable(found.original_filename or '', 120)} with another content (submission"
+                f" {token}, {printable(found.status, 60)}); whether that was this dataset, the lost journal knew"
+            ),
+            hint=f"depositd skip {number} if it is this dataset, depositd retry {number} sends it if it is another",
+            hold=HoldKind.UNCONFIRMED,
+        )
+
+    def looked_for(
+        self, count: int, waited_s: float, until: str, *, again_s: float, since: str = "sending began"
+    ) -> Outcome:
         """Return that none of our ``count`` submissions has it yet; ``until`` says how long it is looked for."""
         none = f"none of our {show_count(count, 'submission')}" if count else "no submission of ours"
         return Outcome(
             DeliveryEvent.POSTPONE,
-            reason=f"{none} at {self.host} has it yet, {show_duration(waited_s)} after sending began; {until}",
+            reason=f"{none} at {self.host} has it yet, {show_duration(waited_s)} after {since}; {until}",
             hint="nothing is sent again meanwhile",
             again_s=again_s,
         )

@@ -192,6 +192,12 @@ def with_content(submissions: Sequence[Submission], *md5s: str) -> Submission | 
     return next((one for one in same if not one.failed), same[0] if same else None)
 
 
+def with_name(submissions: Sequence[Submission], archive_name: str) -> Submission | None:
+    """Return a submission of an archive of this name, the newest; the server strips the zstd layer and its suffix."""
+    name = archive_name.removesuffix(".zst")
+    return next((one for one in submissions if (one.original_filename or "").removesuffix(".zst") == name), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Beamline:
     """One beamline of a synchrotron (section GET /equipment/); ``short`` is its full name where it has no other."""

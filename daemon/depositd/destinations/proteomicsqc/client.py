@@ -23,7 +23,7 @@ from depositd.destinations.body import Body, FilePart, Progress
 from depositd.destinations.classify import A_QUESTION, Meanings, is_page
 from depositd.destinations.credentials import Credentials, Given
 from depositd.destinations.fields import an_object, list_of
-from depositd.destinations.http import Answer, Session, utc_now
+from depositd.destinations.http import Answer, OnWait, Session, utc_now, wait_unheard
 from depositd.destinations.proteomicsqc.arguments import (
     action_of,
     chosen_runs,
@@ -90,6 +90,7 @@ class Client:
         adapter: BaseAdapter | None = None,
         now: Callable[[], datetime] = utc_now,
         on_secret: Callable[[str], None] | None = None,
+        on_wait: OnWait = wait_unheard,
     ) -> None:
         self._session = Session(
             url,
@@ -99,6 +100,7 @@ class Client:
             adapter=adapter,
             now=now,
             on_secret=on_secret,
+            on_wait=on_wait,
         )
         self._connection = Connection(self._session, credentials or Given(username, token, password))
         self._rate_limit = rate_limit
@@ -245,10 +247,11 @@ class Client:
         query["columns"] = texts("columns", columns)
         return self._table("api/protein-groups", query)
 
-    def runs_on_page(self, project: str, pipeline: str) -> list[PageRun] | None:
+    def runs_on_page(self, project: str, pipeline: str, *, whole: bool = False) -> list[PageRun] | None:
         """Return the runs on a pipeline's web page, newest first, also those not yet processed.
 
-        None where the page cannot be seen, or not all of it: not there, or only for a web session and we have a token.
+        None where the page cannot be seen: not there, or only for a web session and we have a token.  Of more than
+        MOST_PAGES pages the first are returned, or, where nothing but the ``whole`` will do, None.
         No section of the server's API page: it is the page ``/proteomics/detail/<project>/<pipeline>`` that people see.
         """
         require(project=project, pipeline=pipeline)
@@ -267,7 +270,7 @@ class Client:
             runs += fresh
             seen.update((run.name, run.links) for run in fresh)
             before = page
-        return runs
+        return None if whole else runs
 
     # what is sent
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from depositd.destinations.body import Body
 from depositd.destinations.classify import A_QUESTION, Meanings
 from depositd.destinations.credentials import Credentials, login_of, required_login, token_of
-from depositd.destinations.http import Answer, Session
+from depositd.destinations.http import Answer, Session, in_turn
 from depositd.destinations.proteomicsqc.pages import csrf_token
 from depositd.errors import AuthError, RemoteError
 
@@ -145,7 +145,7 @@ class Connection:
 
     def _csrf_token(self, stale: str | None) -> str:
         """Return a CSRF token that is not ``stale``; of several threads that found it refused, one logs in."""
-        with self._lock:
+        with in_turn(self._lock, self._session.on_wait):
             csrf = self._csrf
             if csrf is None or csrf == stale:
                 self.login()

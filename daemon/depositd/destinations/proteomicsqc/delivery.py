@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import assert_never
 
-from depositd.destinations.base import Measures, Outcome, Report
+from depositd.destinations.base import Measures, Outcome, Report, since
 from depositd.destinations.body import FilePart
 from depositd.destinations.http import SLOWEST_SERVER_BYTES_PER_S, utc_now
 from depositd.destinations.proteomicsqc.client import Client
@@ -237,10 +237,10 @@ class ProteomicsQC:
             reason=f"{self._client.host} keeps it as {kept}",
         )
 
-    def _known(self, target: Target, name: str) -> Known:
+    def _known(self, target: Target, name: str, *, whole: bool = False) -> Known:
         """Return the runs of one name, in both lists."""
         stem = stem_of(name)
-        lists = Lists.ask(self._client, target)
+        lists = Lists.ask(self._client, target, whole=whole)
         rows = None if lists.page is None else [run for run in lists.page if stem_of(run.name) == stem]
         named = [run for run in lists.processed or () if stem_of(run.stem) == stem]
         ours = [run for run in named if may_be_ours(run, self._client.username)]
@@ -261,14 +261,9 @@ class ProteomicsQC:
         except Held as held:
             return self._held(delivery, f"whether {kept} arrived cannot be asked: {held}")
         before = Known.of_json(delivery.baseline)
-        now = self._known(target, archive.name)
-        if arrived(before, now):
-            return Outcome(
-                DeliveryEvent.DELIVERED,
-                remote_id=own_key(before, now) or kept,
-                remote_status=printable(now.status, 60) if now.status else "uploaded",
-                reason=f"{self._client.host} shows a new run of {kept}, so the upload had arrived",
-            )
+        now = self._known(target, archive.name, whole=delivery.is_forgotten)
+        if found := self._found(delivery, kept, before, now):
+            return found
         if target.project is None:
             return self._held(delivery, f"{self._client.host} shows us no list of runs in which {kept} could be seen")
         within_s = self._looked_for_s(archive)
@@ -278,16 +273,49 @@ class ProteomicsQC:
             until = f"looked for until {show_duration(within_s)}"
         elif self._has_just_begun_to_look(delivery):
             until = "looked for a little longer, because nobody looked meanwhile"
+        elif delivery.is_forgotten and now.rows == 0 and now.keys is not None:
+            # the page shows every run at once, also those that are not processed yet; that it is the page, and not
+            # what stands in its place while the server is being mended, the other list's answer says
+            return Outcome(DeliveryEvent.ABSENT, reason=f"{self._client.host} shows no run of {kept} in this pipeline")
         else:
-            return self._given_up(delivery, kept, within_s, comparable(before, now))
+            return self._given_up(delivery, kept, within_s, comparable(before, now) or delivery.is_forgotten)
         return Outcome(
             DeliveryEvent.POSTPONE,
             reason=(
-                f"{self._client.host} does not show a new run of {kept} yet, {show_duration(waited_s)} after "
-                f"sending began; {until}"
+                f"{self._client.host} does not show a{'' if delivery.is_forgotten else ' new'} run of {kept} yet, "
+                f"{show_duration(waited_s)} after {since(delivery)}; {until}"
             ),
             hint="nothing is sent again meanwhile",
             again_s=self._look_every_s,
+        )
+
+    def _found(self, delivery: Delivery, kept: str, before: Known, now: Known) -> Outcome | None:
+        """Return what a run that is there says, None where there is none that may be ours."""
+        if delivery.is_forgotten:
+            return self._found_after_loss(delivery, kept, now) if now.ours else None
+        if not arrived(before, now):
+            return None
+        return Outcome(
+            DeliveryEvent.DELIVERED,
+            remote_id=own_key(before, now) or kept,
+            remote_status=printable(now.status, 60) if now.status else "uploaded",
+            reason=f"{self._client.host} shows a new run of {kept}, so the upload had arrived",
+        )
+
+    def _found_after_loss(self, delivery: Delivery, kept: str, now: Known) -> Outcome:
+        """Return what runs of a file's name mean where nobody knows what was sent: ours, if no other file has it."""
+        others = int(delivery.baseline.get("namesakes") or 0)
+        if others:
+            return self._held(
+                delivery,
+                f"{self._client.host} has {show_count(now.ours, 'run')} of {kept}, and"
+                f" {show_count(others, 'other dataset')} here has that name: whose it is, the lost journal knew",
+            )
+        return Outcome(
+            DeliveryEvent.DELIVERED,
+            remote_id=now.keys[0] if now.keys is not None and len(now.keys) == 1 else kept,
+            remote_status=printable(now.status, 60) if now.status else "uploaded",
+            reason=f"{self._client.host} shows a run of {kept}, so it was sent before the journal was lost",
         )
 
     @property
@@ -311,6 +339,12 @@ class ProteomicsQC:
     def _given_up(self, delivery: Delivery, kept: str, within_s: float, seen: bool) -> Outcome:
         if not seen:
             return self._held(delivery, f"{self._client.host} shows us no list of runs in which {kept} could be seen")
+        if delivery.is_forgotten:
+            return self._held(
+                delivery,
+                f"{self._client.host} shows no run of {kept} among those that it has processed last; whether it was"
+                " sent before the journal was lost cannot be seen (a web session sees more: username and password)",
+            )
         looked = show_duration(within_s)
         return self._held(delivery, f"{self._client.host} shows no new run of {kept} within {looked} of sending it")
 

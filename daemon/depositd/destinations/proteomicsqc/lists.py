@@ -24,12 +24,12 @@ class Lists:
     page: tuple[PageRun, ...] | None = None
 
     @classmethod
-    def ask(cls, client: Client, target: Target) -> Lists:
-        """Ask for both lists; raises AuthError, and Unavailable where the server is away."""
+    def ask(cls, client: Client, target: Target, *, whole: bool = False) -> Lists:
+        """Ask for both lists (a page that is not ``whole`` cannot be seen); raises AuthError, and Unavailable."""
         if target.project is None or target.pipeline is None:
             return cls()
         processed = _processed(client, target.project, target.pipeline)
-        page = client.runs_on_page(target.project, target.pipeline)
+        page = client.runs_on_page(target.project, target.pipeline, whole=whole)
         if not page and processed:
             page = None  # something else answered in its place: the page shows all that was processed, and more
         return cls(processed, None if page is None else tuple(page))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
@@ -18,24 +19,30 @@ class PageRun:
 def csrf_token(html: str) -> str | None:
     """Return the CSRF token of the first form of a page, None where it has none."""
     parser = _Forms()
-    parser.feed(html)
+    _feed(parser, html)
     return parser.token
 
 
 def has_login_form(html: str) -> bool:
     """True where a page asks for a password."""
     parser = _Forms()
-    parser.feed(html)
+    _feed(parser, html)
     return parser.asks_password
 
 
 def page_runs(html: str) -> list[PageRun]:
     """Return the rows with ``data-run-name`` of a pipeline's page, in order."""
     parser = _Runs()
-    parser.feed(html)
-    parser.close()
+    # not closed: of a comment without an end, the parser would then look for the end again at every further beginning
+    _feed(parser, html)
     parser.end_row()
     return parser.runs
+
+
+def _feed(parser: HTMLParser, html: str) -> None:
+    # what a page says before the parser gives up on it counts: some versions assert where a declaration is none
+    with contextlib.suppress(AssertionError):
+        parser.feed(html)
 
 
 class _Forms(HTMLParser):

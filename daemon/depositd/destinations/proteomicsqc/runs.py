@@ -39,6 +39,11 @@ class Known:
         return len(self.keys or ()) + self.unkeyed + self.others
 
     @property
+    def ours(self) -> int:
+        """How many runs may be ours: on the page, which does not tell whose they are, or processed."""
+        return max(len(self.keys or ()) + self.unkeyed, (self.rows or 0) - self.others)
+
+    @property
     def takes_no_other(self) -> bool:
         """True where a server that takes each name once has it already: processed, or on the page."""
         return bool(self.processed or self.rows)

@@ -22,19 +22,22 @@ CREATE TABLE datasets (
     frames          TEXT,                          -- JSON or NULL
     fingerprint     TEXT    NOT NULL,
     origin          TEXT,                          -- tells this acquisition from another one of the same name
-    manifest        BLOB,                          -- the files as they were judged: see records.py
     condemned       TEXT,                          -- a fingerprint whose content was found corrupt
     header          TEXT    NOT NULL DEFAULT '{}', -- metadata read from file headers
     sidecar         TEXT    NOT NULL DEFAULT '{}', -- metadata read from sidecar files
     sidecar_problem TEXT,
     metadata        TEXT    NOT NULL DEFAULT '{}', -- resolved, as last seen
     first_seen      TEXT    NOT NULL,
+    forgotten_at    TEXT,                          -- the journal was lost then: what was sent of it before is not known
+    pruned_at       TEXT,                          -- all but the last facts of its history were removed then
     completed_at    TEXT,
     archived_at     TEXT,
     pack_failures   INTEGER NOT NULL DEFAULT 0,
     next_pack_at    TEXT,
     pack_error      TEXT,
-    pack_hint       TEXT
+    pack_hint       TEXT,
+    -- the last column: whoever reads the others does not come by its megabytes
+    manifest        BLOB                           -- the files as they were judged: see records.py
 );
 CREATE UNIQUE INDEX datasets_identity ON datasets (format, location, key, generation);
 CREATE INDEX datasets_name ON datasets (name) WHERE current = 1;
@@ -45,6 +48,7 @@ CREATE INDEX datasets_current ON datasets (root, state) WHERE current = 1;
 CREATE INDEX datasets_state ON datasets (state, completed_at, id, next_pack_at, current, bytes);
 CREATE INDEX datasets_incomplete ON datasets (id, next_pack_at, current, completed_at, bytes) WHERE state = 'incomplete';
 CREATE INDEX datasets_archived ON datasets (rule, archived_at) WHERE archived_at IS NOT NULL;
+CREATE INDEX datasets_put_off ON datasets (id) WHERE pack_error IS NOT NULL;
 CREATE INDEX datasets_waits ON datasets (next_pack_at) WHERE next_pack_at IS NOT NULL;
 
 CREATE TABLE archives (
@@ -56,11 +60,11 @@ CREATE TABLE archives (
     md5        TEXT    NOT NULL,
     inner_md5  TEXT    NOT NULL,
     sha256     TEXT    NOT NULL,
-    members    BLOB    NOT NULL,
-    blocks     BLOB    NOT NULL DEFAULT x'',        -- 40 bytes each: size, SHA-256
     level      INTEGER,
     why        TEXT    NOT NULL DEFAULT '',        -- how the level was chosen
     made_at    TEXT    NOT NULL,
+    blocks     BLOB    NOT NULL DEFAULT x'',       -- 40 bytes each: size, SHA-256
+    members    BLOB    NOT NULL,
     PRIMARY KEY (dataset_id, packing)
 ) WITHOUT ROWID;
 CREATE INDEX archives_sha256 ON archives (sha256);
@@ -93,6 +97,8 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (destination, state, ready, next_attempt_at);
 CREATE INDEX deliveries_asks ON deliveries (destination, state, next_attempt_at);
 CREATE INDEX deliveries_state ON deliveries (state, ready, dataset_id);
+CREATE INDEX deliveries_ended ON deliveries (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX deliveries_sent ON deliveries (sent_at) WHERE sent_at IS NOT NULL;
 CREATE INDEX deliveries_waits ON deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 
 -- What a server measured of what it was sent; a row for each delivery whose results are looked for.
@@ -126,8 +132,25 @@ CREATE TABLE history (
 CREATE INDEX history_dataset ON history (dataset_id);
 CREATE TRIGGER history_is_append_only_update BEFORE UPDATE ON history
 BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+-- save for what ended long ago, while the note of that stands: see pruning.py
 CREATE TRIGGER history_is_append_only_delete BEFORE DELETE ON history
+WHEN NOT EXISTS (SELECT 1 FROM notes WHERE name = 'pruning')
+  OR EXISTS (SELECT 1 FROM deliveries WHERE dataset_id = OLD.dataset_id AND state NOT IN ('delivered', 'skipped'))
 BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
+
+-- What the journal knows of itself: when it was lost and what took its place, how its backups stand.
+
+CREATE TABLE notes (
+    name TEXT PRIMARY KEY,
+    text TEXT NOT NULL,
+    hint TEXT,
+    at   TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Watched directories that were swept since the journal was lost: what is found in them later is new.
+CREATE TABLE swept_roots (
+    root BLOB PRIMARY KEY
+) WITHOUT ROWID;
 
 -- How things stand outside the datasets.
 
@@ -143,12 +166,15 @@ CREATE TABLE sources (
 
 CREATE TABLE destinations (
     name          TEXT PRIMARY KEY,
-    paused        INTEGER NOT NULL,
+    state         TEXT    NOT NULL,                -- paused (our credentials), away, or doubted: it may be away
     reason        TEXT,
     hint          TEXT,
-    since         TEXT,
-    failures      INTEGER NOT NULL DEFAULT 0,
-    next_probe_at TEXT
+    since         TEXT    NOT NULL,
+    failures      INTEGER NOT NULL DEFAULT 0,      -- how often it was asked in vain, in a row
+    next_probe_at TEXT,
+    steps         INTEGER NOT NULL DEFAULT 0,      -- that failed in a row, before it was known to be away
+    waiting       TEXT    NOT NULL DEFAULT '[]',   -- JSON: the deliveries that were put off by it
+    noted_at      TEXT    NOT NULL                 -- of doubted: when something was noted last
 ) WITHOUT ROWID;
 
 -- Live progress; never needed for recovery.
