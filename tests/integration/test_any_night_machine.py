@@ -8,7 +8,6 @@ happens.  The suite runs some nights, the same ones every time.  More of them, a
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections import Counter
 from datetime import timedelta
@@ -19,10 +18,11 @@ import pytest
 from beamline_support import write_series
 from campaign_support import source_facts, unpacked
 from clock_support import ManualClock
-from depot_support import Impatient, assert_nothing_was_sent_blindly, irrmc, stopping_aside, watched
-from hypothesis import HealthCheck, Phase, note, settings
+from depot_support import Impatient, assert_nothing_was_sent_blindly, irrmc, watched
+from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from nights_support import live_through
 from whole_support import Whole
 
 from depositd.engine.words import speak
@@ -30,8 +30,6 @@ from depositd.model import DeliveryState
 from depositd.moments import Moment
 
 S = DeliveryState
-NIGHTS = int(os.environ.get("DEPOSITD_NIGHTS", "0"))
-USUAL_NIGHTS, STEPS = 12, 20
 WHOLE = 3
 THOROUGH_S = 700.0
 YEAR_S = 365 * 86_400.0
@@ -244,22 +242,7 @@ class Night(RuleBasedStateMachine):
 
 
 @pytest.mark.fault(10, 15, 21, 27, 28, 30)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the power is cut inside this process, and closes nothing
 @pytest.mark.timeout(600)
 def test_any_night_ends_with_each_series_there_once():
-    unhurried = settings(
-        max_examples=NIGHTS or USUAL_NIGHTS,
-        stateful_step_count=STEPS,
-        derandomize=not NIGHTS,
-        database=None,
-        deadline=None,
-        phases=list(Phase) if NIGHTS else [Phase.generate],  # the smallest failing night is searched for at leisure
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-        print_blob=True,
-    )
-    with stopping_aside() as stop:
-
-        class TheNight(Night):
-            pass
-
-        TheNight.stop = staticmethod(stop)
-        run_state_machine_as_test(TheNight, settings=unhurried)
+    live_through(Night, usual=12, steps=20)

@@ -8,7 +8,6 @@ nights, the same ones every time.  More of them, and others::
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -27,19 +26,18 @@ from depot_support import (
     qc,
     restore_tokens,
     runs_of,
-    stopping_aside,
     uploads_of,
     watched,
 )
-from hypothesis import HealthCheck, note, settings
+from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
+from nights_support import live_through
 
 from depositd.engine.words import speak
 from depositd.model import Archive, Delivery, DeliveryState, HoldKind
@@ -47,8 +45,6 @@ from depositd.sandbox import FAULTS
 from depositd.states import NEEDS_OPERATOR
 
 S, H = DeliveryState, HoldKind
-NIGHTS = int(os.environ.get("DEPOSITD_NIGHTS", "0"))
-USUAL_NIGHTS, STEPS = 25, 30
 
 TAKES_ITS_TIME = frozenset({"stall", "drip", "slow", "slow-answer"})
 QUICK_FAULTS = sorted(FAULTS.keys() - TAKES_ITS_TIME)
@@ -301,21 +297,7 @@ class Night(RuleBasedStateMachine):
         return self.archive(item).name.replace(" ", "_").lower()
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the power is cut inside this process, and closes nothing
 @pytest.mark.timeout(600)
 def test_any_night_ends_with_each_dataset_there_exactly_once():
-    unhurried = settings(
-        max_examples=NIGHTS or USUAL_NIGHTS,
-        stateful_step_count=STEPS,
-        derandomize=not NIGHTS,
-        database=None,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-        print_blob=True,
-    )
-    with stopping_aside() as stop:
-
-        class TheNight(Night):
-            pass
-
-        TheNight.stop = staticmethod(stop)
-        run_state_machine_as_test(TheNight, settings=unhurried)
+    live_through(Night, usual=15, steps=30)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from depositd.web import Server
 
 
+LONGEST_OPENING_S = 3600.0
+
+
 def run(
     config: ConfigOption = None,
     until_idle: Annotated[
@@ -61,13 +64,16 @@ def _run(config: Config, path: Path, *, until_idle: bool) -> int:
     journals.make_state_dir(config)
     # the lock comes first: a second daemon must not even open the journal
     lock = StateLock(config.state_dir)
+    supervisor = find_supervisor()
+    # a large one on a slow disk is read for minutes to be proven, and several times where another takes its place
+    supervisor.notify(status="opening the journal", extend_timeout_s=LONGEST_OPENING_S)
     try:
         journal, recovery = open_or_recover(config, datetime.now(UTC), Ballast(config.state_dir))
         try:
             if recovery is not None:
                 _say_recovered(recovery)
             options = Options(until_idle=until_idle, reload=partial(load_config, path))
-            daemon = Daemon(config, journal, find_supervisor(), options)
+            daemon = Daemon(config, journal, supervisor, options)
             daemon.handle_signals()
             page = _serve(config, daemon)
             try:

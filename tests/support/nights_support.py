@@ -1,0 +1,33 @@
+"""Nights that hypothesis makes up: how many, how long, and who stops the sandboxes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from depot_support import stopping_aside
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+NIGHTS = int(os.environ.get("DEPOSITD_NIGHTS", "0"))
+"""More than the usual ones, and others each time."""
+
+
+def live_through(night: type[RuleBasedStateMachine], usual: int, steps: int) -> None:
+    """Live through the usual nights, the same ones every time, or through ``DEPOSITD_NIGHTS`` of any kind.
+
+    The machine gets ``stop``, by which its sandboxes end without anybody waiting for them.
+    """
+    unhurried = settings(
+        max_examples=NIGHTS or usual,
+        stateful_step_count=steps,
+        derandomize=not NIGHTS,
+        database=None,
+        deadline=None,
+        phases=list(Phase) if NIGHTS else [Phase.generate],  # the smallest failing night is searched for at leisure
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+        print_blob=True,
+    )
+    with stopping_aside() as stop:
+        members: dict[str, Any] = {"stop": staticmethod(stop)}
+        run_state_machine_as_test(type("TheNight", (night,), members), settings=unhurried)
