@@ -34,12 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="finished acquisitions of real instruments; without it, tests marked real_data are left out",
     )
+    parser.addoption("--long", action="store_true", help="run the tests marked long too, as CI does")
     parser.addoption("--faults", metavar="FILE", help="write which test proves which fault; fail where none does")
 
 
 def left_out(config: pytest.Config) -> dict[str, str]:
     """Return the marks whose tests cannot run here, each with the reason."""
     reasons = {}
+    if not config.getoption("--long"):
+        reasons["long"] = "no --long"
     if not config.getoption("--real-data"):
         reasons["real_data"] = "no --real-data DIR"
     if (reason := why_no_systemd()) is not None:

@@ -134,6 +134,7 @@ TROUBLES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.fault(27)
 @pytest.mark.parametrize(
     ("name", "end"), [(name, end) for name, trouble in TROUBLES.items() for end in at(*trouble.events)], ids=str

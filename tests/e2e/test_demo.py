@@ -18,8 +18,6 @@ DEPOSITD = str(Path(sys.executable).with_name("depositd"))
 WITHIN_S = 110
 DATASETS = ("lyso_1", "insulin_1", "hela_07", "plasma_3", "thau_1")
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def environment(tmp_path) -> dict[str, str]:

@@ -269,6 +269,7 @@ def one_rule(data):
     return f"  - {{name: links, watch: {data}/links, {keys}}}\n"
 
 
+@pytest.mark.long
 def test_a_name_that_stops_an_expression_is_held_and_stops_nothing_else(tmp_path):
     beamline = Beamline(tmp_path)
     stopper = "a" * 60 + "!"

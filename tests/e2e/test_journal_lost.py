@@ -173,6 +173,7 @@ def test_a_daemon_whose_journal_is_damaged_ends_and_the_next_start_goes_on_with_
     assert beamline.run("journal", "check").stdout.endswith("is sound\n")
 
 
+@pytest.mark.long
 @pytest.mark.fault(29)
 @pytest.mark.parametrize("way", ["rebuild", "restore"])
 def test_by_hand_it_is_rebuilt_or_restored_and_nothing_is_sent_twice(beamline, way):
@@ -208,6 +209,7 @@ def test_by_hand_it_is_rebuilt_or_restored_and_nothing_is_sent_twice(beamline, w
     assert after["posts"] == [before["posts"][0] + 2, before["posts"][1]]
 
 
+@pytest.mark.long
 @pytest.mark.fault(29)
 def test_a_run_that_the_server_does_not_show_is_held_and_not_sent(beamline):
     first_night(beamline)

@@ -84,6 +84,7 @@ def test_a_clock_that_jumps_while_it_runs(beamline, way):
     assert_delivered_once(beamline, ["a_1", "b_1", "c_1", "d_1"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", YEAR)
 def test_killed_and_started_again_in_another_year(beamline, way):
     write_series(beamline.data, "a_1", 3)

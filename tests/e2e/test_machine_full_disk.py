@@ -134,12 +134,14 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_delivery_costs_nothing_and_work
     assert run_on_tmpfs(state, "40m", FILLED) == "well\n"
 
 
+@pytest.mark.long
 @pytest.mark.fault(28)
 def test_what_reads_works_on_a_full_disk_and_the_daemon_starts_with_the_ballast(tmp_path):
     (state := tmp_path / "state").mkdir()
     assert run_on_tmpfs(state, "40m", STOPPED) == "well\n"
 
 
+@pytest.mark.long
 def test_on_a_read_only_state_directory_what_reads_works_and_the_daemon_says_why_it_ends(tmp_path):
     (state := tmp_path / "state").mkdir()
     assert run_on_tmpfs(state, "40m", READ_ONLY) == "well\n"

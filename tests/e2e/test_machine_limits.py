@@ -35,6 +35,7 @@ def test_with_few_descriptors_it_works_all_the_same(beamline):
     assert_delivered_once(beamline, names)
 
 
+@pytest.mark.long
 def test_where_the_descriptors_run_out_while_it_runs_it_goes_on_once_there_are_more(beamline):
     with beamline.start() as daemon:
         write_series(beamline.data / "a", "a_1", 3)
@@ -58,6 +59,7 @@ def memory_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * 4096
 
 
+@pytest.mark.long
 def test_where_the_memory_runs_out_while_archiving_the_worker_lives_and_tries_again(beamline):
     with beamline.start() as daemon:
         until(lambda: "ready" in daemon.log)

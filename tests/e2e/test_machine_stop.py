@@ -150,6 +150,7 @@ def is_there_once(scene: Scene, beamline: Beamline, sandbox: Sandbox) -> None:
     assert parts == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("state", SCENES)
 def test_a_stop_ends_within_seconds_and_the_dataset_is_there_once(tmp_path, sandbox, state):
     beamline = Beamline(tmp_path, sandbox)

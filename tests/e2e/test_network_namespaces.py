@@ -182,6 +182,7 @@ def test_a_link_that_is_cut_while_an_answer_may_take_hours_is_noticed_by_tcp(int
         assert "is gone: nothing at all came back from it any more" in sentence
 
 
+@pytest.mark.long
 @pytest.mark.fault(18)
 def test_a_link_of_one_megabyte_a_second_is_no_stall(site):
     """All of it takes five times as long as any single send may."""
@@ -199,6 +200,7 @@ def test_a_link_of_one_megabyte_a_second_is_no_stall(site):
     assert site.line.deliveries("sample1")["qc"]["attempts"] == 1
 
 
+@pytest.mark.long
 @pytest.mark.fault(24)
 def test_names_that_are_gone_are_said_to_be_a_stop_is_heard_and_once_they_are_back_all_goes_on(site):
     way = site.relay(SERVER, 8443)

@@ -155,6 +155,7 @@ def test_no_variable_and_no_file_at_home_changes_whom_the_daemon_trusts_and_talk
     assert_all_is_there_once(beamline, sandbox)
 
 
+@pytest.mark.long
 @pytest.mark.fault(24)
 def test_a_proxy_that_refuses_answers_in_html_or_is_gone_is_named_and_once_it_is_back_all_goes_on(
     beamline, sandbox, authority

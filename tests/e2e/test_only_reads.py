@@ -13,7 +13,7 @@ import pytest
 from beamline_support import Beamline
 from typer.testing import CliRunner
 
-from depositd.cli.app import app
+from depositd.cli.app import program
 from depositd.simulate import SIMULATORS
 
 OPENED = Path(__file__).parents[1] / "support" / "opened.py"
@@ -84,7 +84,9 @@ def rules(data: Path, gentle: str) -> str:
 def test_no_file_of_any_format_is_opened_for_writing(watched, gentle):
     names = [name for name in SIMULATORS if name not in ALIASES]
     for name in names:
-        done = CliRunner().invoke(app, ["simulate", name, str(watched.data / name), "--name", f"{name}_1", *FAST])
+        done = CliRunner().invoke(
+            program(["simulate"]), ["simulate", name, str(watched.data / name), "--name", f"{name}_1", *FAST]
+        )
         assert done.exit_code == 0, done.output
     (watched.data / "sciex" / "sciex_1.done").touch()
     watched.configure(rules(watched.data, gentle))

@@ -187,6 +187,7 @@ main()
 """
 
 
+@pytest.mark.long
 def test_a_bug_that_shows_everything_it_has_shows_no_secret(tmp_path, sandbox):
     beamline = Beamline(tmp_path, sandbox)
     beamline.configure(

@@ -10,6 +10,7 @@ import pytest
 TORTURE = Path(__file__).parents[2] / "scripts" / "torture"
 
 
+@pytest.mark.long
 @pytest.mark.fault(27)
 @pytest.mark.timeout(180)
 def test_a_short_torture_ends_well_and_its_seed_is_shown():

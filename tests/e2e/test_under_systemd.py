@@ -196,6 +196,7 @@ def test_a_worker_that_hangs_is_named_and_the_service_restarted_and_nothing_is_l
     assert service.log.index("it hangs") < service.log.index("Fatal Python error")
 
 
+@pytest.mark.long
 @pytest.mark.fault(35)
 def test_a_server_that_answers_nobody_does_not_stop_the_pings(tmp_path):
     with running() as box:
@@ -220,6 +221,7 @@ def test_a_server_that_answers_nobody_does_not_stop_the_pings(tmp_path):
             assert manager.show()["Result"] == "success", service.log
 
 
+@pytest.mark.long
 @pytest.mark.fuse
 @pytest.mark.fault(7, 35)
 def test_a_file_server_that_is_gone_holds_up_neither_the_start_nor_the_pings_nor_the_stop(beamline):
@@ -292,6 +294,7 @@ def test_killed_amid_an_upload_it_is_started_again_and_sends_exactly_once(tmp_pa
         assert len(box.uploads) == 1
 
 
+@pytest.mark.long
 @pytest.mark.fault(27, 36)
 def test_killed_amid_an_archive_it_goes_on_behind_what_is_packed(beamline):
     # archives from 64 MiB on are gone on with; noise does not compress
@@ -318,6 +321,7 @@ def test_killed_amid_an_archive_it_goes_on_behind_what_is_packed(beamline):
     assert not list(spool.rglob("*.part"))
 
 
+@pytest.mark.long
 @pytest.mark.fault(36)
 def test_a_night_of_failures_does_not_end_the_service(beamline):
     service = Service(beamline)

@@ -643,7 +643,7 @@ print(len(archive.members), int(time.process_time()), peak_mib())
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_100_000_members_of_a_few_bytes(tmp_path, spool):
     source = tmp_path / "source"
     source.mkdir()

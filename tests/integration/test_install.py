@@ -151,7 +151,6 @@ def test_a_mistake_is_named_before_anything_happens(checkout, root, arguments):
     assert tree(root) == []
 
 
-@pytest.mark.slow
 def test_the_program_itself_is_installed_and_does_not_name_the_stage(checkout, root, tmp_path):
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path / "wheels")]
     subprocess.run(build, cwd=PROJECT, check=True, capture_output=True, timeout=100)

@@ -12,7 +12,7 @@ import requests
 import typer
 from typer.testing import CliRunner
 
-from depositd.cli.sandbox import SANDBOX_HELP, sandbox
+from depositd.cli.sandbox import HELP, sandbox
 from depositd.sandbox import FAULTS
 from depositd.sandbox.scenarios import SCENARIOS
 
@@ -22,7 +22,7 @@ TIMEOUT_S = 20
 @pytest.fixture
 def app() -> typer.Typer:
     app = typer.Typer(rich_markup_mode=None)
-    app.command(help=SANDBOX_HELP)(sandbox)
+    app.command(help=HELP)(sandbox)
     return app
 
 

@@ -3,14 +3,14 @@
 import pytest
 from typer.testing import CliRunner
 
-from depositd.cli.app import app
+from depositd.cli.app import program
 from depositd.simulate import FAULTS, SIMULATORS
 
 FAST = ["--rate", "100000", "--frames", "4", "--shape", "20x30", "--frame-bytes", "100"]
 
 
 def simulate(*words):
-    return CliRunner().invoke(app, ["simulate", *map(str, words)])
+    return CliRunner().invoke(program(["simulate"]), ["simulate", *map(str, words)])
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])

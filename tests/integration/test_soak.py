@@ -11,6 +11,7 @@ import pytest
 TESTS = Path(__file__).parents[1]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(420)
 def test_half_a_minute_with_kills_and_faults_ends_well(tmp_path):
     found = tmp_path / "found.json"

@@ -55,13 +55,13 @@ def main(commands: list[list[str]]) -> int:
         for name in modules():
             importlib.import_module(name)
     keep_what_is_open()
-    from depositd.cli.app import app
+    from depositd.cli.app import program
     from depositd.cli.failing import run_app
 
     worst = 0
     for words in commands:
         sys.argv = ["depositd", *words]
-        status = run_app(app)
+        status = run_app(program(sys.argv[1:]))
         sys.stdout.flush()
         worst = worst or status
     return worst

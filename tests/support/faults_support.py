@@ -65,7 +65,7 @@ ROWS: Mapping[int, str] = {number: text for rows in SECTIONS.values() for number
 
 _HEAD = """# Faults, and the tests that prove what depositd makes of them
 
-Written by the suite itself: `scripts/test --faults tests/FAULTS.md`.
+Written by the suite itself: `scripts/test --long --faults tests/FAULTS.md`.
 A test says by its mark, `@pytest.mark.fault(11)`, which row it proves.
 Left out are those that a machine cannot run, and the end of the run says why.
 """

@@ -25,8 +25,10 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 50)
     # looking through all that is installed for pydantic's plug-ins takes a tenth of a status, and none is wanted
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    from depositd.cli.app import app
+    from depositd.cli.app import program
     from depositd.watch.writers import prepare
 
     prepare()
-    sys.exit(run_app(app))
+    # a shell that completes asks for all of them
+    is_completing = "_DEPOSITD_COMPLETE" in os.environ
+    sys.exit(run_app(program([] if is_completing else sys.argv[1:])))

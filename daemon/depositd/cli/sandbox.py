@@ -16,7 +16,7 @@ from depositd.units import parse_duration_s, parse_size_bytes, printable
 
 T = TypeVar("T")
 
-SANDBOX_HELP = "\n\n".join(
+HELP = "\n\n".join(
     (
         "Serve both servers' APIs on loopback, for trying, testing and training.",
         (
@@ -68,7 +68,7 @@ def sandbox(
         typer.Option(metavar="SIZE", show_default="none", help="The largest upload that ProteomicsQC takes."),
     ] = None,
 ) -> None:
-    """See ``SANDBOX_HELP``."""
+    """See ``HELP``."""
     from depositd.sandbox import Options, serve
 
     if mode not in ("modern", "older"):

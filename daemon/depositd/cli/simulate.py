@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from depositd.simulate import Plan
 
 
-SIMULATE_HELP = "\n\n".join(
+HELP = "\n\n".join(
     (
         "Write a dataset as an instrument does, with a fault on request.",
         listed("Detectors with a file for each frame:", dict(DETECTORS)),
@@ -62,7 +62,7 @@ def simulate(
     images_per_file: Annotated[int | None, typer.Option(help="HDF5: images in a data file.")] = None,
     frame_bytes: Annotated[int, typer.Option(help="Bytes of a scan, or of a part.")] = 16_384,
 ) -> None:
-    """See ``SIMULATE_HELP``."""
+    """See ``HELP``."""
     from depositd.simulate import Plan
     from depositd.simulate.instruments import refuse_existing
     from depositd.simulate.plan import series_of

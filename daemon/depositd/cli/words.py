@@ -107,9 +107,6 @@ def skip(ids: Ids, config: ConfigOption = None, to: ToOption = None, json: JsonO
     _command("skip", ids, config, to, json, _plain("skip"))
 
 
-COMMANDS: Sequence[Callable[..., None]] = (retry, hold, release, skip)
-
-
 def _plain(word: str) -> Speak:
     def speak(journal: Journal, dataset_id: int, to: str | None, now: datetime) -> Spoken:
         from depositd.engine import words
