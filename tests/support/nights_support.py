@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -28,6 +29,9 @@ def live_through(night: type[RuleBasedStateMachine], usual: int, steps: int) -> 
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
         print_blob=True,
     )
-    with stopping_aside() as stop:
-        members: dict[str, Any] = {"stop": staticmethod(stop)}
-        run_state_machine_as_test(type("TheNight", (night,), members), settings=unhurried)
+    try:
+        with stopping_aside() as stop:
+            members: dict[str, Any] = {"stop": staticmethod(stop)}
+            run_state_machine_as_test(type("TheNight", (night,), members), settings=unhurried)
+    finally:
+        gc.collect()  # sockets that a power cut left open are warned of here, and not in somebody else's test

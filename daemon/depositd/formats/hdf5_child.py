@@ -117,7 +117,10 @@ def main(descriptor: int) -> None:
             finally:
                 os.close(asked)
             answer = _answer(probe)
-            link.sendall(LENGTH.pack(len(answer)) + answer)
+            try:
+                link.sendall(LENGTH.pack(len(answer)) + answer)
+            except ConnectionError:  # whoever asked was killed meanwhile
+                return
 
 
 def answer_once(what: str) -> None:
