@@ -41,3 +41,7 @@ def test_what_is_asked_for_is_built_alone(command):
 
 def test_whoever_asks_for_none_is_shown_all():
     assert sorted(names_of(program([]))) == sorted(COMMANDS)
+
+
+def test_the_version_needs_none():
+    assert names_of(program(["--version"])) == []

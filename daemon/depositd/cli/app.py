@@ -69,6 +69,8 @@ def program(arguments: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(depositd)
+    if arguments and arguments[0] == "--version":
+        return app
     asked = named(arguments)
     for called, command in COMMANDS.items():
         if asked in (None, called):
