@@ -17,7 +17,7 @@ from depositd.journal.database import Database, last_line
 from depositd.journal.files import COMPANIONS, copy_journal, publish, set_aside, set_aside_before, unsound
 from depositd.journal.forgetting import forget
 from depositd.journal.mark import Mark, mark_path
-from depositd.units import printable, show_count, utc_text
+from depositd.units import printable, utc_text
 
 MOST_SET_ASIDE = 5
 """A journal that is lost again and again lies on a disk that should not be written to."""
@@ -103,15 +103,3 @@ def _remove(new: Path) -> None:
     for end in ("", *COMPANIONS, "-journal"):
         Path(f"{new}{end}").unlink(missing_ok=True)
     mark_path(new).unlink(missing_ok=True)
-
-
-def facts_in(journal: Path) -> str:
-    """Return how much a journal knows, for somebody who chooses between two: ``12 datasets, 31 deliveries``."""
-    database = Database(journal, read_only=True)
-    try:
-        with database.reading() as connection:
-            datasets = int(connection.execute("SELECT count(*) FROM datasets").fetchone()[0])
-            deliveries = int(connection.execute("SELECT count(*) FROM deliveries").fetchone()[0])
-    finally:
-        database.close()
-    return f"{show_count(datasets, 'dataset')}, {show_count(deliveries, 'delivery', 'deliveries')}"
