@@ -8,11 +8,10 @@ happens.  The suite runs some nights, the same ones every time.  More of them, a
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from beamline_support import write_series
@@ -21,8 +20,8 @@ from clock_support import ManualClock
 from depot_support import Impatient, assert_nothing_was_sent_blindly, irrmc, watched
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from nights_support import live_through
+from hypothesis.stateful import initialize, invariant, rule
+from nights_support import AnyNight, live_through
 from whole_support import Whole
 
 from depositd.engine.words import speak
@@ -50,14 +49,11 @@ SOON_S = st.sampled_from([5.0, 20.0, 60.0])
 WHICH = st.integers(0, 20)
 
 
-class Night(RuleBasedStateMachine):
+class Night(AnyNight):
     """One beam time with a server and a vault, and all that can go wrong around the daemon."""
-
-    stop: ClassVar[Any]
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
         self.series: dict[str, Path] = {}
         """The directory of each series, by its name."""
         self.seed = 0
@@ -67,11 +63,11 @@ class Night(RuleBasedStateMachine):
         place, clock = Path(self.directory.name), ManualClock()
         began = clock()
         # the clock that jumps is ours; a server's goes on
-        self.box = watched(lambda: began + timedelta(seconds=self.whole.monotonic_s if hasattr(self, "whole") else 0))
+        self.box = watched(lambda: began + timedelta(seconds=self.depot.monotonic_s if hasattr(self, "depot") else 0))
         self.box.start()
         self.vault = place / "vault"
         self.vault.mkdir()
-        self.whole = Whole(
+        self.depot = Whole(
             place / "depositd",
             [irrmc(self.box, place / "irrmc"), f"vault: {{type: directory, path: {self.vault}}}"],
             clock,
@@ -79,21 +75,21 @@ class Night(RuleBasedStateMachine):
             more="retry: {first: 5s, longest: 60s}",
             adapter=Impatient(5.0),
         )
-        self.before = source_facts(self.whole.root)
+        self.before = source_facts(self.depot.root)
 
     # what happens
 
     def write(self, name: str, frames: int, first: int = 1) -> None:
         self.seed += 1
         write_series(self.series[name], name, frames, first=first, seed=self.seed)
-        self.before = source_facts(self.whole.root)
+        self.before = source_facts(self.depot.root)
 
     @rule(frames=st.integers(1, WHOLE), seconds=SOON_S)
     def a_series_is_written(self, frames: int, seconds: float) -> None:
         name = f"lyso_{len(self.series) + 1}"
-        self.series[name] = self.whole.root / f"run{len(self.series) + 1}"
+        self.series[name] = self.depot.root / f"run{len(self.series) + 1}"
         self.write(name, frames)
-        self.whole.pass_time(seconds)
+        self.depot.pass_time(seconds)
 
     @rule(which=WHICH)
     def another_frame_comes(self, which: int) -> None:
@@ -108,16 +104,16 @@ class Night(RuleBasedStateMachine):
         if self.series:
             name = sorted(self.series)[which % len(self.series)]
             self.series[name] = self.series[name].rename(f"{self.series[name]}-b")
-            self.before = source_facts(self.whole.root)
+            self.before = source_facts(self.depot.root)
 
     @rule(seconds=SOON_S)
     def time_passes(self, seconds: float) -> None:
-        self.whole.pass_time(seconds)
+        self.depot.pass_time(seconds)
 
     @rule(moment=CUTS, after=st.integers(0, 3), seconds=SOON_S)
     def the_power_is_cut(self, moment: Moment, after: int, seconds: float) -> None:
         self.a_series_is_written(WHOLE, 5.0)
-        if self.whole.cut(moment, after, 20.0 + seconds):
+        if self.depot.cut(moment, after, 20.0 + seconds):
             note(f"the power was cut: {moment}")
 
     @rule(
@@ -125,23 +121,23 @@ class Night(RuleBasedStateMachine):
     )
     def something_goes_wrong(self, path: str, kind: str, seconds: float) -> None:
         self.box.fault(path, kind, times=2, delay_s=600.0)
-        self.whole.pass_time(seconds)
+        self.depot.pass_time(seconds)
 
     @rule(seconds=SOON_S)
     def the_spool_is_full(self, seconds: float) -> None:
-        with self.whole.full_spool():
-            self.whole.pass_time(seconds)
+        with self.depot.full_spool():
+            self.depot.pass_time(seconds)
             assert not any(self.unfinished_parts()), "what has no room must not take the last of it"
 
     @rule(seconds=SOON_S)
     def the_disk_of_the_journal_is_full(self, seconds: float) -> None:
-        with self.whole.full_journal():
-            self.whole.pass_time(seconds)
+        with self.depot.full_journal():
+            self.depot.pass_time(seconds)
 
     @rule(years=st.sampled_from([-1.0, 1.0]))
     def the_clock_jumps(self, years: float) -> None:
-        self.whole.clock.advance(years * YEAR_S)
-        self.whole.journal.deliveries.clamp_waits(self.whole.clock(), 90.0)  # as housekeeping does
+        self.depot.clock.advance(years * YEAR_S)
+        self.depot.journal.deliveries.clamp_waits(self.depot.clock(), 90.0)  # as housekeeping does
 
     @rule(word=st.sampled_from(["hold", "release", "retry"]), which=WHICH)
     def an_operator_says(self, word: str, which: int) -> None:
@@ -153,13 +149,13 @@ class Night(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_there_twice(self) -> None:
-        if hasattr(self, "whole"):
+        if hasattr(self, "depot"):
             assert all(count == 1 for count in Counter(one.sent_md5 for one in self.box.uploads).values())
 
     @invariant()
     def sources_are_not_touched(self) -> None:
-        if hasattr(self, "whole"):
-            assert source_facts(self.whole.root) == self.before
+        if hasattr(self, "depot"):
+            assert source_facts(self.depot.root) == self.before
 
     @invariant()
     def what_is_open_says_why(self) -> None:
@@ -169,16 +165,6 @@ class Night(RuleBasedStateMachine):
 
     # the end
 
-    def teardown(self) -> None:
-        try:
-            if hasattr(self, "whole"):
-                self.morning()
-                self.whole.close()
-        finally:
-            if hasattr(self, "box"):
-                self.stop(self.box)
-            self.directory.cleanup()
-
     def morning(self) -> None:
         """All is well again, what was not finished is finished, and what is asked is answered."""
         self.box.faults.clear()
@@ -186,9 +172,9 @@ class Night(RuleBasedStateMachine):
             there = len(list(directory.iterdir()))
             if there < WHOLE:
                 self.write(name, WHOLE - there, first=there + 1)
-        self.whole.pass_time(THOROUGH_S)  # what was changed in place is found by a thorough look
+        self.depot.pass_time(THOROUGH_S)  # what was changed in place is found by a thorough look
         for _ in range(12):
-            self.whole.pass_time(120.0)
+            self.depot.pass_time(120.0)
             current = [one for one in self.datasets() if one["current"] and one["state"] != "gone"]
             open_ones = [one for one in current if {each["state"] for each in one["deliveries"]} != {"delivered"}]
             if {str(one) for one in self.series.values()} <= {one["path"] for one in current} and not open_ones:
@@ -211,23 +197,23 @@ class Night(RuleBasedStateMachine):
             assert [one.submitted_at is not None for one in uploads] == [True], dataset
             (copy,) = [one["remote_id"] for one in dataset["deliveries"] if one["destination"] == "vault"]
             assert unpacked(Path(copy).read_bytes()) == files
-            assert_nothing_was_sent_blindly(self.whole.history(dataset["id"]))
+            assert_nothing_was_sent_blindly(self.depot.history(dataset["id"]))
         assert not [path.name for path in self.vault.iterdir() if path.name.startswith(".")], "left in the vault"
-        self.whole.die()  # the next start tidies up
-        known = self.whole.journal.datasets.spool_paths()
-        assert {str(path) for path in Path(self.whole.spool).rglob("*") if path.is_file()} == known
+        self.depot.die()  # the next start tidies up
+        known = self.depot.journal.datasets.spool_paths()
+        assert {str(path) for path in Path(self.depot.spool).rglob("*") if path.is_file()} == known
         self.nothing_is_there_twice()
         self.sources_are_not_touched()
 
     # who is asked
 
     def datasets(self) -> list[dict[str, Any]]:
-        return self.whole.journal.view.status()["datasets"] if hasattr(self, "whole") else []
+        return self.depot.journal.view.status()["datasets"] if hasattr(self, "depot") else []
 
     def told(self, dataset: dict[str, Any]) -> str:
         """Return what a failure should show of a dataset."""
         kept = ("id", "generation", "current", "path", "state", "evidence", "waits_for")
-        history = [f"{event}: {detail}" for event, detail in self.whole.history(dataset["id"])]
+        history = [f"{event}: {detail}" for event, detail in self.depot.history(dataset["id"])]
         ways = [
             f"{one['destination']} {one['state']} {one['next_attempt_at']} {one['error']}"
             for one in dataset["deliveries"]
@@ -235,10 +221,10 @@ class Night(RuleBasedStateMachine):
         return "\n  ".join([str({key: dataset[key] for key in kept}), *ways, *history])
 
     def say(self, word: str, dataset_id: int) -> None:
-        speak(self.whole.journal, word, dataset_id, None, {}, self.whole.clock())
+        speak(self.depot.journal, word, dataset_id, None, {}, self.depot.clock())
 
     def unfinished_parts(self) -> list[Path]:
-        return list(Path(self.whole.spool).rglob("*.part"))
+        return list(Path(self.depot.spool).rglob("*.part"))
 
 
 @pytest.mark.fault(10, 15, 21, 27, 28, 30)

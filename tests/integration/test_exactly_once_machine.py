@@ -8,11 +8,10 @@ nights, the same ones every time.  More of them, and others::
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from clock_support import ManualClock
@@ -32,12 +31,11 @@ from depot_support import (
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
 )
-from nights_support import live_through
+from nights_support import AnyNight, live_through
 
 from depositd.engine.words import speak
 from depositd.model import Archive, Delivery, DeliveryState, HoldKind
@@ -78,14 +76,11 @@ class Item:
     raw: bool
 
 
-class Night(RuleBasedStateMachine):
+class Night(AnyNight):
     """One beam time with both servers, and all that can go wrong in it."""
-
-    stop: ClassVar[Any]
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
         self.items: list[Item] = []
         self.sent_once_more: Counter[str] = Counter()
         """Words of an operator that allowed another run of the same bytes, by their MD5."""
@@ -221,16 +216,6 @@ class Night(RuleBasedStateMachine):
                 assert delivery.hint, delivery
 
     # the end
-
-    def teardown(self) -> None:
-        try:
-            if hasattr(self, "depot"):
-                self.morning()
-                self.depot.close()
-        finally:
-            if hasattr(self, "box"):
-                self.stop(self.box)
-            self.directory.cleanup()
 
     def morning(self) -> None:
         """Everything is well again; the operator answers what is asked, and all goes to its end."""

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from clock_support import ManualClock
-from engine_support import FakeDestination, an_archive, config_of, history, plan_of
+from engine_support import FakeDestination, an_archive, config_of, hands_of, history, plan_of
 from format_files import cbf_bytes
 
-from depositd.engine.watching import Hands, SourceWatcher, sources
+from depositd.engine.watching import SourceWatcher, sources
 from depositd.errors import JournalError
 from depositd.journal import Journal
 from depositd.model import DatasetState, DeliveryState, FileKind, VerdictKind
-from depositd.watch.events import ChangedDirectories, SweepsAlone, watch
+from depositd.watch.events import ChangedDirectories, watch
 
 K, D = VerdictKind, DatasetState
 FRAME = cbf_bytes()
@@ -39,14 +39,13 @@ class Night:
 
     def begin(self):
         """Start a watcher, as a daemon does that comes up."""
-        hands = Hands(
-            clock=self.clock,
-            monotonic=lambda: self.monotonic_s,
+        hands = hands_of(
+            self.clock,
+            lambda: self.monotonic_s,
             moved=lambda: self.moved(),  # noqa: PLW0108 - a test may put another in its place later
             recorded=self.recorded.append,
             said=self.said.append,
-            start_events=watch if self.events else lambda *_: SweepsAlone("sweeps alone"),
-            file_system=lambda _path: "ext4",
+            **({"start_events": watch} if self.events else {}),
         )
         ((root, rules),) = sources(self.plan.config.rules).items()
         self.changed = ChangedDirectories(self.woken)

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 
 import pytest
 from clock_support import ManualClock
-from engine_support import FakeDestination, config_of, plan_of
+from engine_support import FakeDestination, config_of, hands_of, plan_of
 
-from depositd.engine.watching import Hands, SourceWatcher, sources
+from depositd.engine.watching import SourceWatcher, sources
 from depositd.journal import Journal
 from depositd.model import DatasetState
-from depositd.watch.events import ChangedDirectories, SweepsAlone
+from depositd.watch.events import ChangedDirectories
 from depositd.watch.writers import open_for_writing, prepare
 
 HOLD = "import sys; file = open(sys.argv[1], sys.argv[2]); print('open', flush=True); sys.stdin.read()"
@@ -129,15 +129,7 @@ class Day:
         self.clock, self.monotonic_s = ManualClock(), 1000.0
         rules = f"{{name: r, watch: {self.root}, format: file, settle: 10s, deliver: [one]}}"
         plan = plan_of(config_of(tmp_path, rules=rules), FakeDestination())
-        hands = Hands(
-            clock=self.clock,
-            monotonic=lambda: self.monotonic_s,
-            moved=lambda: None,
-            recorded=lambda _recorded: None,
-            said=lambda _said: None,
-            start_events=lambda *_: SweepsAlone("sweeps alone"),
-            file_system=lambda _path: "ext4",
-        )
+        hands = hands_of(self.clock, lambda: self.monotonic_s)
         ((root, members),) = sources(plan.config.rules).items()
         self.watcher = SourceWatcher(root, members, plan, self.journal, ChangedDirectories(threading.Event()), hands)
 

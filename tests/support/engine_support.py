@@ -14,8 +14,10 @@ from depositd.engine.observing import Judged
 from depositd.engine.planning import Plan
 from depositd.engine.sidecars import Sidecar
 from depositd.engine.tools import Tools
+from depositd.engine.watching import Hands
 from depositd.journal import DatasetRecord, Journal, PlannedDelivery, Sighting
 from depositd.model import Archive, Dataset, FileStat, Metadata, Packing, Problem, Verdict, VerdictKind
+from depositd.watch.events import SweepsAlone
 from depositd.watch.quiet import fingerprint
 
 NOW = datetime(2026, 11, 21, 2, 14, 7, tzinfo=UTC)
@@ -157,6 +159,19 @@ def tools_of(clock: Callable[[], datetime], chance: float = 0.5, **instead: Any)
 
     given = {"progress": lambda _done, _total: None, "unforeseen": unforeseen, "paused": lambda _pause: None, **instead}
     return Tools(clock=clock, chance=chance, **given)
+
+
+def hands_of(clock: Callable[[], datetime], monotonic: Callable[[], float], **instead: Any) -> Hands:
+    """Return the hands of a watcher that tests turn by hand: on a local disk, without events."""
+    given = {
+        "moved": lambda: None,
+        "recorded": lambda _recorded: None,
+        "said": lambda _sentence: None,
+        "start_events": lambda *_: SweepsAlone("sweeps alone"),
+        "file_system": lambda _path: "ext4",
+        **instead,
+    }
+    return Hands(clock=clock, monotonic=monotonic, **given)
 
 
 def plan_of(config: Config, *destinations: FakeDestination) -> Plan:

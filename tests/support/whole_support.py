@@ -10,15 +10,16 @@ from typing import Any
 
 from clock_support import ManualClock
 from depot_support import Depot, PowerCut
+from engine_support import hands_of
 
 from depositd import moments
 from depositd.archive import Workshop, sweep_orphans
 from depositd.engine.packing import pack_dataset
 from depositd.engine.planning import Plan
-from depositd.engine.watching import Hands, SourceWatcher, sources
+from depositd.engine.watching import SourceWatcher, sources
 from depositd.errors import JournalError
 from depositd.journal import Standing
-from depositd.watch.events import ChangedDirectories, SweepsAlone
+from depositd.watch.events import ChangedDirectories
 
 TURN_S = 5.0
 NEVER_FREE_BYTES = 1 << 60
@@ -40,15 +41,7 @@ class Whole(Depot):
 
     def _open(self) -> None:
         super()._open()
-        hands = Hands(
-            clock=self.clock,
-            monotonic=lambda: self.monotonic_s,
-            moved=lambda: None,
-            recorded=lambda _recorded: None,
-            said=lambda _sentence: None,
-            start_events=lambda *_: SweepsAlone("sweeps alone"),
-            file_system=lambda _path: "ext4",
-        )
+        hands = hands_of(self.clock, lambda: self.monotonic_s)
         ((root, rules),) = sources(self.config.rules).items()
         changed = ChangedDirectories(threading.Event())
         self.watcher = SourceWatcher(root, rules, self.plan, self.journal, changed, hands)
